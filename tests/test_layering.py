@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Imports run one way: the store's modules in a total order, then fuse and sysroot, then the CLI.
+
+Imports inside functions and under TYPE_CHECKING count too.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import ROOT, project_files
+
+# ---- the tables; a new module of the store goes into one of these two ----
+
+# The store's base: a module imports only those before it.
+STORE_BASE = (
+    "errors",
+    "model",
+    "names",
+    "codec",
+    "durable",
+    "lock",
+    "parallel",
+    "index",
+    "objects",
+    "refs",
+    "repository",
+    "statcache",
+)
+
+# Operations on a repository: each imports any of the base, and of its fellows only those named.
+STORE_OPERATIONS: dict[str, set[str]] = {
+    "traverse": set(),
+    "ingest": set(),
+    "checkout": {"traverse"},
+    "diff": {"traverse"},
+    "fsck": {"traverse"},
+}
+
+# package -> what nothing in it imports
+FORBIDDEN: dict[str, set[str]] = {
+    "ostreefs_store": {"ostreefs", "pyfuse3", "trio", "argparse", "tqdm"},
+    "ostreefs.fuse": {"ostreefs.cli", "ostreefs.sysroot", "argparse"},
+    "ostreefs.sysroot": {"ostreefs.cli", "ostreefs.fuse", "pyfuse3", "trio", "argparse"},
+}
+
+# ---- reading imports ----
+
+
+def module_name(path: Path) -> str:
+    """Name the module in `path`, which is relative to the project's root."""
+    parts = path.with_suffix("").parts
+    if parts[0] == "store":
+        parts = parts[1:]
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def iter_imports(path: Path, source: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of everything that a module imports.
+
+    `from a import b` yields `a.b`, since b may be a module.
+    """
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = [*above, *(node.module or "").split(".")] if node.module else above
+            yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+
+
+def is_under(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def store_room(name: str) -> str | None:
+    """Name the store's module or package of its own that a dotted name lies in, or None."""
+    package, _, rest = name.partition(".")
+    return rest.split(".")[0] if package == "ostreefs_store" and rest else None
+
+
+# ---- the rules ----
+
+
+def find_violations(path: Path, source: str) -> Iterator[str]:
+    importer = module_name(path)
+    for line, name in iter_imports(path, source):
+        reason = why_forbidden(importer, name)
+        if reason is not None:
+            yield f"{path}:{line}: {importer} imports {name}: {reason}"
+
+
+def why_forbidden(importer: str, name: str) -> str | None:
+    for package, forbidden in FORBIDDEN.items():
+        if is_under(importer, package) and any(is_under(name, f) for f in forbidden):
+            return f"{package} stands below it"
+    here, there = store_room(importer), store_room(name)
+    if here is None or not is_under(name, "ostreefs_store") or here == there:
+        return None
+    if there is None or there not in (*STORE_BASE, *STORE_OPERATIONS):
+        return "not a module of the store; name the module that defines it"
+    return why_out_of_order(here, there)
+
+
+def why_out_of_order(here: str, there: str) -> str | None:
+    if there in STORE_BASE:
+        if here in STORE_BASE and STORE_BASE.index(there) > STORE_BASE.index(here):
+            return f"{here} comes before {there} in STORE_BASE"
+        return None
+    if here in STORE_BASE:
+        return f"{there} is an operation"
+    if there not in STORE_OPERATIONS.get(here, set()):
+        return f"STORE_OPERATIONS does not list {there} for {here}"
+    return None
+
+
+def sources() -> list[Path]:
+    paths = [path.relative_to(ROOT) for path in project_files() if path.suffix == ".py"]
+    return [path for path in paths if path.parts[0] in {"store", "ostreefs"}]
+
+
+def test_imports_run_one_way() -> None:
+    found = [v for path in sources() for v in find_violations(path, (ROOT / path).read_text())]
+    assert not found, "\n".join(found)
+
+
+def test_every_store_module_has_its_place() -> None:
+    names = {room for path in sources() if (room := store_room(module_name(path))) is not None}
+    homeless = sorted(names - {*STORE_BASE, *STORE_OPERATIONS})
+    assert not homeless, (
+        f"put {', '.join(homeless)} into STORE_BASE or STORE_OPERATIONS of tests/test_layering.py"
+    )
+
+
+def test_operations_do_not_import_in_circles() -> None:
+    done: set[str] = set()
+    while ready := {op for op, needs in STORE_OPERATIONS.items() if needs <= done} - done:
+        done |= ready
+    assert done == set(STORE_OPERATIONS)
+
+
+# ---- the checker itself ----
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "offender"),
+    [
+        ("store/ostreefs_store/codec.py", "import ostreefs_store.index", "ostreefs_store.index"),
+        (
+            "store/ostreefs_store/codec.py",
+            "from .index import Index",
+            "ostreefs_store.index.Index",
+        ),
+        ("store/ostreefs_store/codec.py", "from . import index", "ostreefs_store.index"),
+        ("store/ostreefs_store/codec.py", "def f():\n  import trio", "trio"),
+        ("store/ostreefs_store/objects.py", "from .fsck import x", "ostreefs_store.fsck.x"),
+        ("store/ostreefs_store/traverse.py", "from .fsck import x", "ostreefs_store.fsck.x"),
+        ("store/ostreefs_store/refs.py", "from ostreefs_store import Repo", "ostreefs_store.Repo"),
+        ("store/ostreefs_store/__init__.py", "import ostreefs.cli", "ostreefs.cli"),
+        ("ostreefs/fuse/serve.py", "from ..cli import main", "ostreefs.cli.main"),
+        ("ostreefs/fuse/__init__.py", "from .. import sysroot", "ostreefs.sysroot"),
+    ],
+)
+def test_violation_is_found(path: str, source: str, offender: str) -> None:
+    found = list(find_violations(Path(path), source))
+    assert len(found) == 1, found
+    assert f" imports {offender}: " in found[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("store/ostreefs_store/codec.py", "from .errors import StoreError\nimport msgspec"),
+        ("store/ostreefs_store/fsck.py", "from .traverse import x\nfrom .index import y"),
+        ("store/ostreefs_store/__init__.py", "from .fsck import fsck"),
+        ("ostreefs/fuse/serve.py", "import trio, pyfuse3\nfrom ostreefs_store.index import Index"),
+        ("ostreefs/cli/mount.py", "from ostreefs.fuse.serve import serve\nimport argparse"),
+    ],
+)
+def test_permitted_import_is_let_pass(path: str, source: str) -> None:
+    assert list(find_violations(Path(path), source)) == []

@@ -58,8 +58,7 @@ installed:$package
 logged() {
     what=$1
     shift
-    # Nothing that an installation starts may keep the lock (descriptor 9).
-    if ! "$@" >"$log" 2>&1 </dev/null 9>&-; then
+    if ! "$@" >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         die "$what failed"
     fi
@@ -77,8 +76,9 @@ is_root_or_needs_no_password() {
     [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null
 }
 
+# Without the lock on .venv (descriptor 9), which a service that a package starts would keep.
 apt() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "$@"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "$@" 9>&-
 }
 
 # A first try without `update` is enough on most machines; on a fresh one the lists are empty.

@@ -21,6 +21,8 @@ STORE_BASE = (
     "names",
     "codec",
     "durable",
+    "content",
+    "metadata",
     "lock",
     "parallel",
     "index",
@@ -28,6 +30,7 @@ STORE_BASE = (
     "refs",
     "repository",
     "statcache",
+    "scan",
 )
 
 # Operations on a repository: each imports any of the base, and of its fellows only those named.

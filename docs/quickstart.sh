@@ -33,10 +33,18 @@ finish() {
     printf '   %d.%02d s\n' $((ms / 1000)) $((ms % 1000 / 10))
 }
 
-# Print the command as one would type it, then run it.
+# Print the command as one would type it, also where its output is captured; then run it.
+exec 3>&1
 run() {
-    printf '   $ %s\n' "$*" >&2
-    "$@"
+    line=''
+    for word in "$@"; do
+        case $word in
+            *[!A-Za-z0-9_./=:@%+,-]*) line="$line '$word'" ;;
+            *) line="$line $word" ;;
+        esac
+    done
+    printf '   $%s\n' "$line" >&3
+    "$@" 3>&-
 }
 
 command -v ostreefs >/dev/null || die "ostreefs is not installed; run ./bootstrap.sh first"

@@ -35,8 +35,8 @@ packages='fuse3 libfuse3-dev pkg-config gcc libc6-dev'
 # Names that some releases do not have; what needs them does without.
 optional=''
 if [ "$kind" = test ]; then
-    packages="$packages attr acl rsync tar diffutils strace shellcheck shfmt e2fsprogs util-linux"
-    optional='b3sum'
+    packages="$packages attr acl rsync tar diffutils strace shellcheck e2fsprogs util-linux"
+    optional='b3sum shfmt'
 fi
 
 # Print those of the given packages that are not installed.

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Trees: describe and warm a real one, generate the made-up ones, always the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SEED = 20140101
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFacts:
+    """How big a tree is; ``size`` is the bytes of its regular files."""
+
+    files: int
+    directories: int
+    others: int
+    size: int
+
+
+def read_tree(tree: Path) -> TreeFacts:
+    """Count a tree and read all of it once, so that it is in the page cache."""
+    files = directories = others = size = 0
+    for directory, names, plain in os.walk(tree):
+        directories += 1
+        for name in (*names, *plain):
+            path = os.path.join(directory, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode):
+                files += 1
+                size += _read(path)
+            elif not stat.S_ISDIR(status.st_mode):
+                others += 1
+    return TreeFacts(files, directories, others, size)
+
+
+def make_tree(root: Path, *, directories: int, files_each: int) -> None:
+    """``directories`` directories with ``files_each`` small files, every content different."""
+    root.mkdir()
+    for at in range(directories):
+        directory = root / f"d{at:04}"
+        directory.mkdir()
+        for number in range(files_each):
+            (directory / f"f{number:05}").write_bytes(b"%d/%d\n" % (at, number))
+
+
+def make_large_file(path: Path, size: int) -> None:
+    """``size`` bytes that do not compress, the same in every run."""
+    source = random.Random(_SEED)
+    path.parent.mkdir()
+    with path.open("wb") as file:
+        for start in range(0, size, _CHUNK):
+            file.write(source.randbytes(min(_CHUNK, size - start)))
+
+
+def _read(path: str) -> int:
+    size = 0
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+    return size

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Making a commit of what was taken in, and moving a ref to it.
+
+The order is the guarantee. Object files are made durable first; then one index transaction adds
+the objects, the commit and the new value of the ref. A crash before the transaction ends leaves
+the old ref and files that nobody knows; a crash after it leaves the new ref and everything it
+needs. Only then is a consumed source deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from ostreefs_store import durable, names
+from ostreefs_store.beneath import open_beneath
+from ostreefs_store.codec import commit_digest, encode_commit
+from ostreefs_store.ingest import Batch
+from ostreefs_store.model import Commit, Digest, MetadataValue
+from ostreefs_store.parallel import map_unordered
+from ostreefs_store.refs import check_free, read_commit, set_ref
+from ostreefs_store.repository import Repository
+
+
+class Message(NamedTuple):
+    """What a person says of a commit. `timestamp` counts seconds since 1970 in UTC."""
+
+    subject: str
+    body: str
+    timestamp: int
+    metadata: dict[str, MetadataValue]
+
+
+def check_branch(repository: Repository, branch: str) -> None:
+    """Raise `InvalidNameError` or `RefConflictError` before any work is done for a branch."""
+    names.check_ref(branch)
+    with repository.index.snapshot() as snapshot:
+        check_free(snapshot, branch)
+
+
+def write_commit(
+    repository: Repository,
+    batch: Batch,
+    message: Message,
+    *,
+    branch: str,
+    parent: Digest | None,
+    skip_if_unchanged: bool = False,
+) -> tuple[Digest, bool]:
+    """Publish a batch as a commit of `branch`; the commit id, and whether it is new.
+
+    `parent` None means the branch's present commit, if it has one. With `skip_if_unchanged` a
+    tree equal to the parent's makes no commit and gives the parent's id.
+    """
+    with repository.index.transaction() as transaction, _synced(repository, batch):
+        if parent is None:
+            parent = transaction.find_ref(branch)
+        transaction.put_files(batch.files)
+        transaction.put_trees(batch.trees)
+        transaction.put_inodes(batch.inodes)
+        transaction.put_directory_records(batch.directory_records)
+        if skip_if_unchanged and parent is not None:
+            if read_commit(transaction, parent).root == batch.root:
+                return parent, False
+        commit = Commit(
+            root=batch.root,
+            parents=() if parent is None else (parent,),
+            timestamp=message.timestamp,
+            subject=message.subject,
+            body=message.body,
+            metadata=message.metadata,
+        )
+        encoded = encode_commit(commit)
+        digest = commit_digest(encoded)
+        transaction.put_commit(digest, encoded)
+        set_ref(transaction, branch, digest)
+    return digest, True
+
+
+@contextmanager
+def _synced(repository: Repository, batch: Batch) -> Iterator[None]:
+    """Make new object files durable while the block runs; ends when they are."""
+    if not batch.inodes:
+        yield
+        return
+    failure: list[BaseException] = []
+
+    def sync() -> None:
+        try:
+            durable.sync_filesystem(repository.objects.fd)
+        except BaseException as error:  # noqa: BLE001 -- raised by the thread that waits
+            failure.append(error)
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failure:
+        raise failure[0]
+
+
+def delete_source(source: str, batch: Batch) -> list[bytes]:
+    """Delete a consumed source; the directories that could not be, relative to it.
+
+    Only what was committed is deleted: neither sockets nor what came since. A crash leaves a part.
+    """
+    skipped = frozenset(batch.skipped)
+    root_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def delete(job: list[tuple[bytes, list[str]]]) -> None:
+        for path, file_names in job:
+            with open_beneath(root_fd, path) as fd:
+                for name in file_names:
+                    if os.path.join(path, os.fsencode(name)) not in skipped:
+                        with suppress(FileNotFoundError):
+                            os.unlink(name, dir_fd=fd)
+
+    left: list[bytes] = []
+    try:
+        for _ in map_unordered(delete, _deletion_jobs(batch.taken_in)):
+            pass
+        for path, _ in reversed(batch.taken_in[1:]):
+            above, name = os.path.split(path)
+            with open_beneath(root_fd, above) as fd:
+                try:
+                    os.rmdir(name, dir_fd=fd)
+                except OSError:
+                    left.append(path)
+    finally:
+        os.close(root_fd)
+    try:
+        os.rmdir(source)
+    except OSError:
+        left.append(b"")
+    return left
+
+
+def _deletion_jobs(
+    taken_in: list[tuple[bytes, list[str]]],
+) -> Iterator[list[tuple[bytes, list[str]]]]:
+    job: list[tuple[bytes, list[str]]] = []
+    count = 0
+    for path, file_names in taken_in:
+        for start in range(0, len(file_names), 512):
+            piece = file_names[start : start + 512]
+            job.append((path, piece))
+            count += len(piece)
+            if count >= 512:
+                yield job
+                job, count = [], 0
+    if job:
+        yield job

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Publishing on disk: the only module that renames, links and syncs.
+
+Every step that makes something visible or durable passes a *trace point*. In normal use that is a
+call of nothing; the crash tests install a hook that kills the process there, and then look at what
+is on disk. What the functions promise is what those tests prove.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def _no_hook(point: str) -> None:
+    """Do nothing: nobody watches."""
+
+
+_hook: Callable[[str], None] = _no_hook
+
+
+def set_trace_hook(hook: Callable[[str], None] | None) -> None:
+    """Call `hook` with the name of every trace point from now on; None to stop."""
+    global _hook  # noqa: PLW0603 -- one hook a process, as with sys.settrace
+    _hook = hook or _no_hook
+
+
+def trace(point: str) -> None:
+    """Pass a trace point: a line at which a crash must do no harm."""
+    _hook(point)
+
+
+def sync_filesystem(fd: int) -> None:
+    """Make everything written so far to the filesystem that holds `fd` durable (syncfs(2)).
+
+    Raises `OSError` when writing back failed, for instance with ENOSPC or EIO.
+    """
+    import ctypes  # noqa: PLC0415 -- 5 ms that a commit of nothing new need not pay
+
+    trace("syncfs:before")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"syncfs: {os.strerror(number)}")
+    trace("syncfs:done")
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def ensure_directory(path: Path, mode: int = 0o755) -> None:
+    """Make a directory unless it is there. Durable once its parent has been synced."""
+    with suppress(FileExistsError):
+        path.mkdir(mode)
+        trace("mkdir:made")
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Create or replace a file: after a crash it holds wholly the old or wholly the new bytes.
+
+    A crash before the rename leaves a file with a random name that starts with ``.tmp-``.
+    """
+    temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            trace("write_file:written")
+            os.fsync(file.fileno())
+        trace("write_file:synced")
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    trace("write_file:renamed")
+    sync_directory(path.parent)
+    trace("write_file:done")
+
+
+def replace_file_at(source_dir: int, source: str, target_dir: int, target: str) -> None:
+    """Put a finished file in the place of a damaged or half-written one.
+
+    The file is durable before it gets the name: whatever happens, the name leads to the old inode
+    or to the whole new one.
+    """
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source_dir)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    trace("replace:synced")
+    os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+    trace("replace:renamed")
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Give a finished directory its name, never replacing anything that holds a file.
+
+    After a crash the target is whole or absent. Raises `FileExistsError` when the target is taken
+    (an empty directory counts as free, as rename(2) has it).
+    """
+    trace("rename_new:before")
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise FileExistsError(error.errno, os.strerror(error.errno), str(target)) from None
+        raise
+    trace("rename_new:done")

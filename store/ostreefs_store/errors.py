@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every error that a caller may expect from the store.
+
+`OSError` is not wrapped: its message names the path already. Corruption has a branch of its own,
+so that it can never be mistaken for "not found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StoreError(Exception):
+    """An expected failure; `str()` is one line for a person, `hint` says what to do about it."""
+
+    hint: str | None = None
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel from worker processes with all their facts."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class CorruptionError(StoreError):
+    """Something in the repository is not what its digest says."""
+
+    hint = "run 'ostreefs fsck' to see everything that is damaged"
+
+
+class FormatError(CorruptionError):
+    """Bytes that are not the canonical form of any object."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"malformed {kind} object: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+class ObjectCorruptError(CorruptionError):
+    """An object whose bytes or inode do not match its digest."""
+
+    def __init__(self, kind: str, digest: bytes, detail: str) -> None:
+        super().__init__(f"{kind} object {digest.hex()} is corrupt: {detail}")
+        self.kind = kind
+        self.digest = digest
+        self.detail = detail
+
+
+class ObjectMissingError(CorruptionError):
+    """An object that something in the repository refers to and that is not there."""
+
+    def __init__(self, kind: str, digest: bytes) -> None:
+        super().__init__(f"{kind} object {digest.hex()} is missing")
+        self.kind = kind
+        self.digest = digest
+
+
+class IndexCorruptError(CorruptionError):
+    """The LMDB index cannot be read."""
+
+    hint = "restore the folder 'index' from a backup, or pull into a new repository"
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"the index {path} cannot be read: {detail}")
+        self.path = path
+        self.detail = detail
+
+
+class NotARepositoryError(StoreError):
+    """A path that holds no repository."""
+
+    hint = "name one with --repo=PATH or OSTREEFS_REPO, or make one with 'ostreefs init'"
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path} is not an ostreefs repository: {detail}")
+        self.path = path
+
+
+class RepositoryExistsError(StoreError):
+    """`init` on a place that is taken."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"cannot make a repository at {path}: {detail}")
+        self.path = path
+
+
+class UnsupportedFormatError(StoreError):
+    """A repository written by a newer program."""
+
+    hint = "use a newer ostreefs"
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"the repository {path} needs a newer ostreefs: {detail}")
+        self.path = path
+        self.detail = detail
+
+
+class ReadOnlyRepositoryError(StoreError):
+    """A change was asked of a repository that can only be read."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"the repository {path} cannot be written: {detail}")
+        self.path = path
+
+
+class IndexFullError(StoreError):
+    """The index has reached its map size."""
+
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__(f"the index {path} has reached its limit of {size >> 30} GiB")
+        self.path = path
+        self.size = size
+
+
+class RevisionNotFoundError(StoreError):
+    """No commit answers to a revision."""
+
+    hint = "'ostreefs refs' lists the refs, 'ostreefs log REF' the commits of one"
+
+    def __init__(self, revision: str, detail: str = "no such ref or commit") -> None:
+        super().__init__(f"revision '{revision}' not found: {detail}")
+        self.revision = revision
+
+
+class AmbiguousRevisionError(StoreError):
+    """A prefix that several commits share."""
+
+    hint = "give more digits"
+
+    def __init__(self, prefix: str, candidates: Sequence[str]) -> None:
+        shown = ", ".join(candidates)
+        super().__init__(f"revision '{prefix}' is ambiguous: it may be {shown}, …")
+        self.prefix = prefix
+        self.candidates = candidates
+
+
+class InvalidNameError(StoreError):
+    """A file name, xattr name or ref that the format does not allow."""
+
+    def __init__(self, what: str, name: object, reason: str) -> None:
+        super().__init__(f"invalid {what} {name!r}: {reason}")
+        self.what = what
+        self.name = name
+        self.reason = reason
+
+
+class RefExistsError(StoreError):
+    """`refs --create` of a ref that is there already."""
+
+    def __init__(self, ref: str) -> None:
+        super().__init__(f"ref '{ref}' exists already", hint="delete it first with 'refs --delete'")
+        self.ref = ref
+
+
+class RefConflictError(StoreError):
+    """A ref that would be both a ref and a folder of refs."""
+
+    def __init__(self, ref: str, other: str) -> None:
+        super().__init__(f"ref '{ref}' cannot stand beside ref '{other}': one is the other's folder")
+        self.ref = ref
+        self.other = other
+
+
+class PathNotFoundError(StoreError):
+    """A path that a commit does not hold."""
+
+    def __init__(self, path: bytes, detail: str = "no such file or directory") -> None:
+        super().__init__(f"{printable(path)}: {detail}")
+        self.path = path
+
+
+class SourceChangedError(StoreError):
+    """A file that kept changing while it was read."""
+
+    hint = "commit a tree that nothing writes to, such as a snapshot"
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(f"{printable(path)} kept changing while it was read; nothing was committed")
+        self.path = path
+
+
+class CheckoutConflictError(StoreError):
+    """A file in the way of a checkout."""
+
+    def __init__(self, path: bytes, detail: str, *, hint: str | None = None) -> None:
+        super().__init__(f"cannot check out {printable(path)}: {detail}", hint=hint)
+        self.path = path
+
+
+class PrivilegeError(StoreError):
+    """Something that only root may do."""
+
+
+class WorkerError(StoreError):
+    """A worker process died without an answer, for instance because memory ran out."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"a worker process died ({status}); nothing was committed")
+        self.status = status
+
+
+def _rebuild(kind: type[StoreError], args: tuple[object, ...], facts: dict[str, object]) -> StoreError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
+
+
+def printable(path: bytes) -> str:
+    """A path as one line of text: undecodable bytes and control characters are escaped."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Taking a directory into the repository.
+
+1. `scan` walks the source and finds what must be read.
+2. `reader`, in worker processes, reads, hashes and stores it: nothing is reachable yet.
+3. The digests of the trees follow, from the leaves up.
+
+What comes of it is a `Batch` of records for the index; `commit` makes the objects durable and
+puts the records in, in one transaction. Dying anywhere before that leaves files that no one knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from ostreefs_store.codec import decode_file, encode_tree, read_file, tree_digest
+from ostreefs_store.errors import SourceChangedError
+from ostreefs_store.index import Snapshot
+from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
+from ostreefs_store.parallel import map_unordered
+from ostreefs_store.reader import FileReader, Job, Stored
+from ostreefs_store.repository import Repository
+from ostreefs_store.scan import Scanner, SourceDirectory
+from ostreefs_store.statcache import (
+    FACTS,
+    NO_DIGEST,
+    DirectoryRecord,
+    Modifiers,
+    encode_record,
+    forget_racy,
+    pack_facts,
+    pack_names,
+)
+
+_JOB_FILES = 256
+_JOB_BYTES = 16 << 20
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the files and the bytes read so far."""
+
+
+class Batch(NamedTuple):
+    """What an ingest adds to the index, and the tree that came of it."""
+
+    root: Digest
+    files: list[tuple[Digest, bytes]]
+    trees: list[tuple[Digest, bytes]]
+    inodes: list[tuple[int, Digest]]
+    directory_records: list[tuple[bytes, bytes]]
+    skipped: list[bytes]
+    """Paths of sockets, which are in no tree."""
+    taken_in: list[tuple[bytes, list[str]]]
+    """Directories, parents first, with the names of the files in each."""
+    read_files: int
+    read_bytes: int
+
+
+def ingest_directory(
+    repository: Repository,
+    source: str | os.PathLike[str],
+    modifiers: Modifiers,
+    *,
+    consume: bool = False,
+    progress: Progress | None = None,
+) -> Batch:
+    """Store everything under `source`; see the module for what is promised.
+
+    With `consume` the source's own inodes may become the objects. Raises `OSError` for what cannot
+    be read, `SourceChangedError` for a file that is not left alone.
+    """
+    with ExitStack() as stack:
+        source_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, source_fd)
+        snapshot = stack.enter_context(repository.index.snapshot())
+        reader = FileReader(repository.objects, source_fd, modifiers, consume=consume)
+        ingest = _Ingest(repository, snapshot, modifiers, reader, progress)
+        try:
+            return ingest.run(source_fd)
+        except SourceChangedError as error:
+            raise SourceChangedError(os.path.join(os.fsencode(source), error.path)) from None
+        except OSError as error:
+            if not isinstance(error.filename, str):
+                raise
+            full = os.path.join(source, error.filename)
+            raise OSError(error.errno, error.strerror, full) from None
+
+
+class _Ingest:
+    """One run of `ingest_directory`."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        snapshot: Snapshot,
+        modifiers: Modifiers,
+        reader: FileReader,
+        progress: Progress | None,
+    ) -> None:
+        self._snapshot = snapshot
+        self._objects = repository.objects
+        self._modifiers = modifiers
+        self._reader = reader
+        self._progress = progress
+        self._objects_device = os.fstat(repository.objects.fd).st_dev
+        self._scanner = Scanner(snapshot, modifiers, self._recognise)
+        self._directories: list[SourceDirectory] = []
+        self._files: dict[Digest, bytes] = {}
+        self._inodes: list[tuple[int, Digest]] = []
+        self._taken: dict[Digest, tuple[bytes, bytes]] = {}
+        self._trees: list[tuple[Digest, bytes]] = []
+        self._records: list[tuple[bytes, bytes]] = []
+        self._read_files = self._read_bytes = 0
+
+    def run(self, source_fd: int) -> Batch:
+        jobs = self._jobs(source_fd)
+        for answer in map_unordered(self._reader.store_batch, jobs):
+            for number, stored in answer:
+                self._record(self._directories[number], stored)
+        self._settle_taken()
+        self._files.update(self._scanner.special_files)
+        for directory in reversed(self._directories):
+            self._finish(directory)
+        directories = self._directories
+        return Batch(
+            root=directories[0].tree,
+            files=list(self._files.items()),
+            trees=self._trees,
+            inodes=self._inodes,
+            directory_records=self._records,
+            skipped=[os.path.join(d.path, name) for d in directories for name in d.skipped],
+            taken_in=[(d.path, _file_names(d)) for d in directories],
+            read_files=self._read_files,
+            read_bytes=self._read_bytes,
+        )
+
+    def _jobs(self, source_fd: int) -> Iterator[Job]:
+        """Walk; gather the files that must be read into jobs of a fair size."""
+        job: Job = []
+        count = volume = 0
+        for number, directory in enumerate(self._scanner.walk(source_fd)):
+            self._directories.append(directory)
+            files: list[tuple[int, str]] = []
+            for position in directory.pending:
+                if not files:
+                    job.append((number, directory.path, files))
+                files.append((position, directory.names[position]))
+                count += 1
+                volume += directory.facts[position * FACTS + 1]
+                if count >= _JOB_FILES or volume >= _JOB_BYTES:
+                    yield job
+                    job, files, count, volume = [], [], 0, 0
+        if job:
+            yield job
+
+    def _record(self, directory: SourceDirectory, stored: list[Stored]) -> None:
+        for position, digest, encoded, facts, inode in stored:
+            directory.digests[position] = digest
+            directory.facts[position * FACTS : (position + 1) * FACTS] = facts
+            size = facts[1]
+            self._read_bytes += size
+            if inode:
+                self._inodes.append((inode, digest))
+            if inode or size == 0:
+                self._files[digest] = encoded
+            else:
+                path = directory.path_of(directory.names[position])
+                self._taken[digest] = (path, encoded)
+        self._read_files += len(stored)
+        if self._progress is not None:
+            self._progress(self._read_files, self._read_bytes)
+
+    def _settle_taken(self) -> None:
+        """Objects whose name was taken: stored by us, known to the index, or left by a crash."""
+        unknown = [digest for digest in self._taken if digest not in self._files]
+        present = self._snapshot.find_files(unknown)
+        for digest in unknown:
+            if digest in present:
+                continue
+            path, encoded = self._taken[digest]
+            file = decode_file(encoded)
+            assert isinstance(file, RegularFile)
+            self._inodes.append((self._reader.recover(path, digest, file), digest))
+            self._files[digest] = encoded
+
+    def _recognise(self, found: os.stat_result) -> Digest | None:
+        """The object that a hardlink checkout shares this inode with, unless it was changed."""
+        if found.st_dev != self._objects_device or self._modifiers != Modifiers():
+            return None
+        digest = self._snapshot.find_by_inode(found.st_ino)
+        encoded = None if digest is None else self._snapshot.find_file(digest)
+        if digest is None or encoded is None:
+            return None
+        file = read_file(encoded)
+        if isinstance(file, RegularFile) and self._objects.is_own_inode(digest, file, found):
+            return digest
+        return None
+
+    def _finish(self, directory: SourceDirectory) -> None:
+        """Find a directory's tree, its subdirectories being done; note what is new."""
+        record = directory.record
+        if record is not None and directory.unchanged:
+            changed = [
+                (position, child)
+                for position, child in directory.subdirectories
+                if record.digest_at(position) != child.tree
+            ]
+            if not changed and self._snapshot.has_tree(record.tree):
+                directory.tree = record.tree
+                return
+            directory.digests = [digest for _, _, digest in record.entries()]
+        for position, child in directory.subdirectories:
+            directory.digests[position] = child.tree
+        encoded = encode_tree(_make_tree(directory))
+        directory.tree = tree_digest(encoded)
+        if not self._snapshot.has_tree(directory.tree):
+            self._trees.append((directory.tree, encoded))
+        self._remember(directory)
+
+    def _remember(self, directory: SourceDirectory) -> None:
+        started = self._scanner.started
+        record = DirectoryRecord(
+            fingerprint=self._modifiers.fingerprint(),
+            ctime=forget_racy([0, 0, 0, directory.ctime], started)[3],
+            mode=directory.mode,
+            uid=directory.uid,
+            gid=directory.gid,
+            xattrs=directory.xattrs,
+            names=pack_names(directory.names),
+            facts=pack_facts(forget_racy(directory.facts, started)),
+            digests=b"".join(directory.digests),
+            tree=directory.tree,
+            skipped=directory.skipped,
+        )
+        self._records.append((directory.key, encode_record(record)))
+
+
+def _make_tree(directory: SourceDirectory) -> Tree:
+    subdirectories = {position for position, _ in directory.subdirectories}
+    entries = [
+        TreeEntry(os.fsencode(name), position in subdirectories, digest)
+        for position, (name, digest) in enumerate(
+            zip(directory.names, directory.digests, strict=True)
+        )
+        if digest != NO_DIGEST
+    ]
+    entries.sort(key=lambda entry: entry.name)
+    return Tree(
+        directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries)
+    )
+
+
+def _file_names(directory: SourceDirectory) -> list[str]:
+    subdirectories = {position for position, _ in directory.subdirectories}
+    return [name for position, name in enumerate(directory.names) if position not in subdirectories]

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The repository's lock: shared by readers and writers, exclusive for what deletes objects.
+
+A flock(2) on the file ``lock``; the kernel drops it when the holder dies. Writers need nothing
+stronger, since objects are only ever added and LMDB orders the index transactions by itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOCK_NAME = "lock"
+
+
+@contextmanager
+def shared_lock(
+    repository: Path, *, when_alone: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Keep every object where it is while the block runs. Waits for an exclusive holder to end.
+
+    `when_alone` is called first, under the exclusive lock, if nobody else is there at the moment.
+    """
+    fd = os.open(repository / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if when_alone is not None:
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                when_alone()
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)

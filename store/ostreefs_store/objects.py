@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Object files: the content of regular files, one inode for each file object.
+
+::
+
+    objects/ab/cdef…   ab is the first byte of the file digest in hex, cdef… the other 31
+
+In a ``bare`` repository the inode carries owner, mode and xattrs, so that a checkout is a hard
+link. In a ``bare-user`` one it carries the permission bits alone (readable by its owner always);
+everything else is in the index. The time of every object file is 0.
+
+A file here is an object only once the index knows it. What a crash leaves has a final name and
+perhaps half its content; whoever needs that name next verifies it, and replaces it when it is not
+whole. So a new object is created under its final name at once, which saves a quarter of the cost
+of a first commit over an unnamed file that is linked into place; only files too large to be hashed
+before they are written take that way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from ostreefs_store import durable
+from ostreefs_store.content import hash_file, write_at
+from ostreefs_store.errors import ObjectCorruptError, ObjectMissingError
+from ostreefs_store.metadata import Credentials, create_mode, read_xattrs, write_metadata
+from ostreefs_store.model import Digest, RegularFile
+
+Mode = Literal["bare", "bare-user"]
+MODES: tuple[Mode, ...] = ("bare", "bare-user")
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def object_name(digest: bytes) -> str:
+    """Where an object file lies under ``objects/``."""
+    name = digest.hex()
+    return f"{name[:2]}/{name[2:]}"
+
+
+class ObjectFiles:
+    """The folder ``objects`` of a repository, with ``tmp`` for staging beside it."""
+
+    def __init__(self, repository: Path, mode: Mode) -> None:
+        self.mode = mode
+        self.path = repository / "objects"
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._tmp = repository / "tmp"
+        self._credentials = Credentials.own()
+
+    def close(self) -> None:
+        """Close the folder."""
+        os.close(self._fd)
+
+    @property
+    def fd(self) -> int:
+        """The open folder; `object_name` is relative to it."""
+        return self._fd
+
+    @classmethod
+    def create(cls, repository: Path) -> None:
+        """Make the empty folders."""
+        objects = repository / "objects"
+        for path in (objects, repository / "tmp", *(objects / f"{i:02x}" for i in range(256))):
+            durable.ensure_directory(path)
+            # Object files must not inherit a group or an ACL from the folder above.
+            path.chmod(0o755)
+            with suppress(OSError):
+                os.removexattr(path, "system.posix_acl_default")
+        durable.sync_directory(objects)
+
+    def open(self, digest: Digest) -> int:
+        """Open an object file for reading.
+
+        Raises `ObjectMissingError`, or `ObjectCorruptError` when something else has its name.
+        """
+        try:
+            fd = os.open(object_name(digest), _READ, dir_fd=self._fd)
+        except FileNotFoundError:
+            raise ObjectMissingError("file", digest) from None
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENOTDIR, errno.EISDIR}:
+                raise ObjectCorruptError("file", digest, "not a regular file") from None
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise ObjectCorruptError("file", digest, "not a regular file")
+        return fd
+
+    def find_stat(self, digest: Digest) -> os.stat_result | None:
+        """The stat of an object file, if there is one."""
+        try:
+            return os.stat(object_name(digest), dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def is_own_inode(self, digest: Digest, file: RegularFile, found: os.stat_result) -> bool:
+        """Whether `found` is the stat of this object's own file, unchanged since it was stored."""
+        view = self.inode_view(file)
+        own = self.find_stat(digest)
+        return (
+            own is not None
+            and (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
+            and (found.st_size, found.st_mtime_ns) == (view.size, 0)
+            and stat.S_IMODE(found.st_mode) == view.mode
+            and (self.mode != "bare" or (found.st_uid, found.st_gid) == (view.uid, view.gid))
+        )
+
+    def inode_view(self, file: RegularFile) -> RegularFile:
+        """What the inode of an object carries in this repository's mode."""
+        if self.mode == "bare":
+            return file
+        return RegularFile(
+            mode=(file.mode & 0o777) | stat.S_IRUSR,
+            uid=self._credentials.uid,
+            gid=self._credentials.gid,
+            xattrs=(),
+            content=file.content,
+            size=file.size,
+        )
+
+    def add(self, digest: Digest, file: RegularFile, content: memoryview) -> int:
+        """Create an object file from its content in memory; the inode number.
+
+        Raises `FileExistsError` when the name is taken. When anything else fails, an empty file
+        is left under the name, for the next commit to replace. Not durable until the filesystem
+        is synced.
+        """
+        view = self.inode_view(file)
+        mode = create_mode(view, self._credentials)
+        fd = os.open(object_name(digest), _CREATE, mode, dir_fd=self._fd)
+        try:
+            durable.trace("object:created")
+            try:
+                if content:
+                    write_at(fd, content, 0)
+                durable.trace("object:written")
+                return self._finish(fd, view, mode)
+            except BaseException:
+                os.ftruncate(fd, 0)  # never unlinked: the name may be another writer's by now
+                raise
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def staged(self) -> Iterator[tuple[int, str]]:
+        """A new file under ``tmp`` (descriptor and path) for content that has no digest yet.
+
+        Its name is gone when the block ends; after a crash it stays until `clean_staging`.
+        """
+        path = f"{self._tmp}/{secrets.token_hex(16)}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            yield fd, path
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            os.close(fd)
+
+    def clean_staging(self) -> None:
+        """Delete what crashes left in ``tmp``. Only under the exclusive lock."""
+        for entry in os.scandir(self._tmp):
+            os.unlink(entry.path)
+
+    def publish_staged(self, fd: int, path: str, digest: Digest, file: RegularFile) -> int:
+        """Link a staged file that holds the object's content into place; the inode number.
+
+        Raises `FileExistsError` when the name is taken. The staged name stays.
+        """
+        inode = self._finish(fd, self.inode_view(file), 0o600)
+        durable.trace("object:staged")
+        os.link(path, object_name(digest), dst_dir_fd=self._fd, follow_symlinks=False)
+        durable.trace("object:linked")
+        return inode
+
+    def replace_staged(self, fd: int, path: str, digest: Digest, file: RegularFile) -> int:
+        """Put a staged file in the place of what a crash left; the inode number."""
+        inode = self._finish(fd, self.inode_view(file), 0o600)
+        durable.replace_file_at(self._fd, path, self._fd, object_name(digest))
+        return inode
+
+    def adopt(self, digest: Digest, file: RegularFile, fd: int, dir_fd: int, name: str) -> int:
+        """Make an existing inode the object file, by a hard link; the inode number.
+
+        Raises `FileExistsError` when the object's name is taken, and `OSError` with EXDEV or
+        EMLINK where a link is not possible.
+        """
+        os.link(
+            name, object_name(digest), src_dir_fd=dir_fd, dst_dir_fd=self._fd, follow_symlinks=False
+        )
+        durable.trace("object:adopted")
+        return self._finish(fd, self.inode_view(file), -1)
+
+    def _finish(self, fd: int, view: RegularFile, created_mode: int) -> int:
+        """Give an inode all that it must carry."""
+        write_metadata(fd, view, self._credentials, created_mode=created_mode)
+        os.utime(fd, (0, 0))
+        return os.fstat(fd).st_ino
+
+    def find_problem(self, digest: Digest, file: RegularFile) -> str | None:
+        """Read an object file wholly; what is wrong with it, if anything.
+
+        Raises `ObjectMissingError` when there is none.
+        """
+        try:
+            fd = self.open(digest)
+        except ObjectCorruptError as error:
+            return error.detail
+        try:
+            return self._find_problem(fd, self.inode_view(file))
+        finally:
+            os.close(fd)
+
+    def _find_problem(self, fd: int, view: RegularFile) -> str | None:
+        found = os.fstat(fd)
+        if found.st_size != view.size:
+            return f"{found.st_size} bytes instead of {view.size}"
+        if stat.S_IMODE(found.st_mode) != view.mode:
+            return f"mode {stat.S_IMODE(found.st_mode):04o} instead of {view.mode:04o}"
+        if self.mode == "bare":
+            if (found.st_uid, found.st_gid) != (view.uid, view.gid):
+                return f"owner {found.st_uid}:{found.st_gid} instead of {view.uid}:{view.gid}"
+            if read_xattrs(fd) != view.xattrs:
+                return "extended attributes differ"
+        if hash_file(fd, view.size) != view.content:
+            return "content differs"
+        return None

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a worker does with one file of the source: read it, hash it, store it.
+
+A file is stated before and after it is read, and read again while the two differ. What is hashed
+is what is stored, so that an object can never hold anything but its digest's content.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from ostreefs_store.beneath import open_beneath
+from ostreefs_store.codec import content_digest, encode_file, file_digest
+from ostreefs_store.content import CHUNK, hash_file
+from ostreefs_store.errors import ObjectMissingError, SourceChangedError
+from ostreefs_store.metadata import read_xattrs
+from ostreefs_store.model import Digest, RegularFile, Xattrs
+from ostreefs_store.objects import ObjectFiles
+from ostreefs_store.scan import regular_file
+from ostreefs_store.statcache import Modifiers
+
+_ATTEMPTS = 5
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES}
+
+Job = list[tuple[int, bytes, list[tuple[int, str]]]]
+"""(number of a directory, its path, [(position of a file in it, name), …]), …"""
+
+Stored = tuple[int, Digest, bytes, tuple[int, int, int, int], int]
+"""What became of one file: position, file digest, canonical bytes, facts, inode of the new object
+file. The inode is 0 when the object's name was taken, or when it has no object file (no content).
+Plain tuples: tens of thousands travel between processes."""
+
+Answer = list[tuple[int, list[Stored]]]
+"""(number of a directory, what became of its files), …"""
+
+_Result = tuple[Digest, bytes, tuple[int, int, int, int], int]
+
+
+class FileReader:
+    """Reads files of one source into the object files of one repository."""
+
+    def __init__(
+        self, objects: ObjectFiles, source_fd: int, modifiers: Modifiers, *, consume: bool
+    ) -> None:
+        self._objects = objects
+        self._source_fd = source_fd
+        self._modifiers = modifiers
+        self._consume = consume
+        self._no_atime = os.O_NOATIME
+        self._buffer = memoryview(bytearray(CHUNK))
+        self._buffers = [self._buffer]
+
+    def store_batch(self, job: Job) -> Answer:
+        """Store files; the function that workers run."""
+        previous = os.umask(0)
+        try:
+            return [(number, self._store_directory(path, files)) for number, path, files in job]
+        finally:
+            os.umask(previous)
+
+    def _store_directory(self, path: bytes, files: list[tuple[int, str]]) -> list[Stored]:
+        with self._open_directory(path) as dir_fd:
+            return [
+                (position, *self._store(path, dir_fd, name)) for position, name in files
+            ]
+
+    def recover(self, path: bytes, digest: Digest, file: RegularFile) -> int:
+        """Settle an object whose name is taken by a file that the index does not know.
+
+        It is kept when it is whole, else replaced from the source; the inode number.
+        """
+        with suppress(ObjectMissingError):
+            if self._objects.find_problem(digest, file) is None:
+                found = self._objects.find_stat(digest)
+                if found is not None:
+                    return found.st_ino
+        directory, name = os.path.split(path)
+        with (
+            self._open_directory(directory) as dir_fd,
+            self._objects.staged() as (staged_fd, staged_path),
+        ):
+            fd = self._open_file(directory, dir_fd, os.fsdecode(name))
+            try:
+                content = hash_file(fd, file.size, staged_fd)
+            finally:
+                os.close(fd)
+            if content != file.content:
+                raise SourceChangedError(path)
+            return self._objects.replace_staged(staged_fd, staged_path, digest, file)
+
+    def _store(self, path: bytes, dir_fd: int, name: str) -> _Result:
+        for _ in range(_ATTEMPTS):
+            fd = self._open_file(path, dir_fd, name)
+            try:
+                before = os.fstat(fd)
+                if not stat.S_ISREG(before.st_mode):
+                    break
+                xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
+                if before.st_size > CHUNK:
+                    stored = self._store_large(fd, before, xattrs)
+                else:
+                    stored = self._store_small(dir_fd, fd, name, before, xattrs)
+                if stored is not None:
+                    return stored
+            finally:
+                os.close(fd)
+        raise SourceChangedError(os.path.join(path, os.fsencode(name)))
+
+    def _store_small(
+        self, dir_fd: int, fd: int, name: str, before: os.stat_result, xattrs: Xattrs
+    ) -> _Result | None:
+        """Store a file that fits the buffer; None when it changed under our hands."""
+        count = os.readv(fd, self._buffers) if before.st_size else 0
+        facts = _facts(before)
+        if count != before.st_size or facts != _facts(os.fstat(fd)):
+            return None
+        content = self._buffer[:count]
+        file = regular_file(before, xattrs, content_digest(content), self._modifiers)
+        encoded = encode_file(file)
+        digest = file_digest(encoded)
+        inode = 0
+        if count:
+            with suppress(FileExistsError):
+                if self._consume and before.st_nlink == 1:
+                    inode = self._adopt(digest, file, fd, dir_fd, name)
+                inode = inode or self._objects.add(digest, file, content)
+        return digest, encoded, facts, inode
+
+    def _store_large(self, fd: int, before: os.stat_result, xattrs: Xattrs) -> _Result | None:
+        """Store a file that is copied and hashed in one pass; None when it changed meanwhile."""
+        with self._objects.staged() as (staged_fd, staged_path):
+            content = hash_file(fd, before.st_size, staged_fd)
+            facts = _facts(before)
+            if facts != _facts(os.fstat(fd)):
+                return None
+            file = regular_file(before, xattrs, content, self._modifiers)
+            encoded = encode_file(file)
+            digest = file_digest(encoded)
+            inode = 0
+            with suppress(FileExistsError):
+                inode = self._objects.publish_staged(staged_fd, staged_path, digest, file)
+        return digest, encoded, facts, inode
+
+    def _adopt(self, digest: Digest, file: RegularFile, fd: int, dir_fd: int, name: str) -> int:
+        """Make the source's inode the object; 0 where that cannot be."""
+        try:
+            return self._objects.adopt(digest, file, fd, dir_fd, name)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_LINK:
+                return 0
+            raise
+
+    def _open_file(self, path: bytes, dir_fd: int, name: str) -> int:
+        """Open a file of the source, with its path in the error when that fails."""
+        try:
+            return self._open_quietly(dir_fd, name)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}:
+                raise SourceChangedError(os.path.join(path, os.fsencode(name))) from None
+            full = os.path.join(os.fsdecode(path), name)
+            raise OSError(error.errno, error.strerror, full) from None
+
+    def _open_quietly(self, dir_fd: int, name: str) -> int:
+        """Open without touching the access time, where the owner of the file is us or we root."""
+        try:
+            return os.open(name, _FILE | self._no_atime, dir_fd=dir_fd)
+        except PermissionError:
+            if not self._no_atime:
+                raise
+            fd = os.open(name, _FILE, dir_fd=dir_fd)
+            self._no_atime = 0
+            return fd
+
+    @contextmanager
+    def _open_directory(self, path: bytes) -> Iterator[int]:
+        with ExitStack() as stack:
+            try:
+                fd = stack.enter_context(open_beneath(self._source_fd, path))
+            except (FileNotFoundError, NotADirectoryError):
+                raise SourceChangedError(path) from None
+            yield fd
+
+
+def _facts(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

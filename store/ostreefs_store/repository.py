@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A repository: its folder, its configuration, and the parts that hold its data.
+
+::
+
+    repo/
+      config.toml   format version, mode, feature flags; written last, makes it a repository
+      lock          what shared and exclusive users flock(2)
+      index/        see `index`
+      objects/      see `objects`
+      tmp/          staging; what a crash leaves here is removed under the exclusive lock
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ostreefs_store import durable
+from ostreefs_store.errors import (
+    NotARepositoryError,
+    ReadOnlyRepositoryError,
+    RepositoryExistsError,
+    UnsupportedFormatError,
+)
+from ostreefs_store.index import Index
+from ostreefs_store.lock import LOCK_NAME, shared_lock
+from ostreefs_store.objects import MODES, Mode, ObjectFiles
+
+FORMAT_VERSION = 1
+CONFIG_NAME = "config.toml"
+
+
+class Config(NamedTuple):
+    """What ``config.toml`` says."""
+
+    mode: Mode
+
+
+def format_config(config: Config) -> str:
+    """The text of a new ``config.toml``."""
+    return (
+        "# ostreefs repository; see docs/format.md\n"
+        "[repository]\n"
+        f"format = {FORMAT_VERSION}\n"
+        f'mode = "{config.mode}"\n'
+        "\n"
+        "# Features by what a program that does not know them may still do:\n"
+        "# read and write, read alone, nothing.\n"
+        "[features]\n"
+        "compatible = []\n"
+        "ro-compatible = []\n"
+        "incompatible = []\n"
+    )
+
+
+_PRISTINE = {format_config(Config(mode)): Config(mode) for mode in MODES}
+
+
+def parse_config(text: str, path: str, *, writable: bool) -> Config:
+    """What a ``config.toml`` says.
+
+    Raises `UnsupportedFormatError` for a newer format or features that this program does not know,
+    `NotARepositoryError` for text that is no such configuration.
+    """
+    if text in _PRISTINE:  # as nearly every repository has it; parsing TOML costs 10 ms
+        return _PRISTINE[text]
+    import tomllib  # noqa: PLC0415 -- see above
+
+    try:
+        document = tomllib.loads(text)
+        section = document["repository"]
+        version, mode = section["format"], section["mode"]
+        features = document.get("features", {})
+        strange = list(features.get("incompatible", []))
+        if writable:
+            strange += features.get("ro-compatible", [])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise NotARepositoryError(path, f"{CONFIG_NAME}: {error}") from None
+    if version != FORMAT_VERSION:
+        detail = f"its format is {version}, this program knows {FORMAT_VERSION}"
+        raise UnsupportedFormatError(path, detail)
+    if strange:
+        raise UnsupportedFormatError(path, f"features {', '.join(map(str, strange))}")
+    if mode not in MODES:
+        raise UnsupportedFormatError(path, f"mode {mode!r}")
+    return Config(mode)
+
+
+class Repository:
+    """An open repository; a context manager. Not to be used in a forked child."""
+
+    def __init__(self, path: Path, config: Config, index: Index, objects: ObjectFiles) -> None:
+        self.path = path
+        self.config = config
+        self.index = index
+        self.objects = objects
+
+    @classmethod
+    def init(cls, path: Path, mode: Mode) -> bool:
+        """Make a repository; whether it is new.
+
+        An interrupted init is completed by the next one; until ``config.toml`` is there nothing
+        takes the folder for a repository. Raises `RepositoryExistsError` when the place holds
+        something else, or a repository of another mode.
+        """
+        if (path / CONFIG_NAME).exists():
+            with cls.open(path) as present:
+                if present.config.mode != mode:
+                    detail = f"a repository of mode {present.config.mode} is there"
+                    raise RepositoryExistsError(str(path), detail)
+            return False
+        if path.exists() and not path.is_dir():
+            raise RepositoryExistsError(str(path), "it is not a directory")
+        path.mkdir(parents=True, exist_ok=True)
+        foreign = {p.name for p in path.iterdir() if not p.name.startswith(".tmp-")}
+        if foreign - {"objects", "tmp", "index", LOCK_NAME}:
+            raise RepositoryExistsError(str(path), "the directory is not empty")
+        ObjectFiles.create(path)
+        durable.ensure_directory(path / "index")
+        Index.create(path / "index")
+        (path / LOCK_NAME).touch(mode=0o644)
+        durable.sync_directory(path / "index")
+        durable.sync_directory(path.parent)
+        durable.write_file(path / CONFIG_NAME, format_config(Config(mode)).encode())
+        return True
+
+    @classmethod
+    def open(cls, path: Path, *, writable: bool = False) -> Repository:
+        """Open a repository.
+
+        Raises `NotARepositoryError`, `UnsupportedFormatError`, `ReadOnlyRepositoryError`,
+        `IndexCorruptError`.
+        """
+        config_path = path / CONFIG_NAME
+        try:
+            text = config_path.read_text("utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            detail = f"it has no {CONFIG_NAME}" if path.exists() else "there is no such directory"
+            raise NotARepositoryError(str(path), detail) from None
+        except UnicodeDecodeError:
+            raise NotARepositoryError(str(path), f"{CONFIG_NAME} is not text") from None
+        config = parse_config(text, str(path), writable=writable)
+        if writable and not os.access(path / "objects", os.W_OK):
+            raise ReadOnlyRepositoryError(str(path), "its objects are read-only for you")
+        objects = ObjectFiles(path, config.mode)
+        try:
+            index = Index.open(path / "index", writable=writable)
+        except BaseException:
+            objects.close()
+            raise
+        return cls(path, config, index, objects)
+
+    def close(self) -> None:
+        """Close it."""
+        self.index.close()
+        self.objects.close()
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def in_use(self, *, writing: bool = False) -> Iterator[None]:
+        """Keep every object where it is while the block runs.
+
+        A writer that finds itself alone first removes what crashes left in ``tmp``.
+        """
+        clean = self.objects.clean_staging if writing else None
+        with shared_lock(self.path, when_alone=clean):
+            yield

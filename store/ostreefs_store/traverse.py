@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Finding one's way in commits: paths, listings, histories. Reads the index alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ostreefs_store.codec import decode_file, decode_tree
+from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
+from ostreefs_store.index import Snapshot
+from ostreefs_store.model import Commit, Digest, File, Symlink, Tree
+from ostreefs_store.refs import read_commit
+
+
+class Node(NamedTuple):
+    """A path in a commit, with the object it names; absolute, ``/`` for the root."""
+
+    path: bytes
+    digest: Digest
+    item: Tree | File
+
+
+def read_tree_object(snapshot: Snapshot, digest: Digest) -> Tree:
+    """Decode and check a tree. Raises `ObjectMissingError`, `FormatError`."""
+    encoded = snapshot.find_tree(digest)
+    if encoded is None:
+        raise ObjectMissingError("tree", digest)
+    return decode_tree(encoded)
+
+
+def read_file_object(snapshot: Snapshot, digest: Digest) -> File:
+    """Decode and check a file object. Raises `ObjectMissingError`, `FormatError`."""
+    encoded = snapshot.find_file(digest)
+    if encoded is None:
+        raise ObjectMissingError("file", digest)
+    return decode_file(encoded)
+
+
+def find_node(snapshot: Snapshot, root: Digest, path: bytes) -> Node:
+    """What a path names; ``.`` and empty components are skipped, symbolic links not followed.
+
+    Raises `PathNotFoundError`.
+    """
+    node = Node(b"/", root, read_tree_object(snapshot, root))
+    for name in path.split(b"/"):
+        if name in {b"", b"."}:
+            continue
+        if not isinstance(node.item, Tree):
+            kind = "a symbolic link" if isinstance(node.item, Symlink) else "not a directory"
+            raise PathNotFoundError(path, f"{node.path.decode(errors='replace')} is {kind}")
+        for entry in node.item.entries:
+            if entry.name == name:
+                break
+        else:
+            raise PathNotFoundError(path)
+        read = read_tree_object if entry.is_tree else read_file_object
+        node = Node(_join(node.path, name), entry.digest, read(snapshot, entry.digest))
+    return node
+
+
+def iter_children(snapshot: Snapshot, node: Node) -> Iterator[Node]:
+    """The entries of a directory, in the order of their names."""
+    assert isinstance(node.item, Tree)
+    entries = node.item.entries
+    files = snapshot.find_files([entry.digest for entry in entries if not entry.is_tree])
+    for entry in entries:
+        path = _join(node.path, entry.name)
+        if entry.is_tree:
+            yield Node(path, entry.digest, read_tree_object(snapshot, entry.digest))
+            continue
+        encoded = files.get(entry.digest)
+        if encoded is None:
+            raise ObjectMissingError("file", entry.digest)
+        yield Node(path, entry.digest, decode_file(encoded))
+
+
+def iter_nodes(snapshot: Snapshot, node: Node) -> Iterator[Node]:
+    """A node and everything below it, parents first."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        if isinstance(current.item, Tree):
+            stack.extend(reversed(list(iter_children(snapshot, current))))
+
+
+def iter_history(snapshot: Snapshot, commit: Digest) -> Iterator[tuple[Digest, Commit]]:
+    """A commit and its ancestors along first parents, as far as the repository holds them."""
+    following: Digest | None = commit
+    while following is not None:
+        if following != commit and snapshot.find_commit(following) is None:
+            return
+        found = read_commit(snapshot, following)
+        yield following, found
+        following = found.parents[0] if found.parents else None
+
+
+def _join(path: bytes, name: bytes) -> bytes:
+    return path + name if path == b"/" else path + b"/" + name

@@ -30,13 +30,15 @@ STORE_BASE = (
     "refs",
     "repository",
     "statcache",
-    "scan",
 )
 
 # Operations on a repository: each imports any of the base, and of its fellows only those named.
 STORE_OPERATIONS: dict[str, set[str]] = {
     "traverse": set(),
-    "ingest": set(),
+    "scan": set(),
+    "reader": {"scan"},
+    "ingest": {"reader", "scan"},
+    "commit": {"ingest"},
     "checkout": {"traverse"},
     "diff": {"traverse"},
     "fsck": {"traverse"},
@@ -106,7 +108,7 @@ def why_forbidden(importer: str, name: str) -> str | None:
     if here is None or not is_under(name, "ostreefs_store") or here == there:
         return None
     if there is None or there not in (*STORE_BASE, *STORE_OPERATIONS):
-        return "not a module of the store; name the module that defines it"
+        return "no module in the tables; import from the one that defines it"
     return why_out_of_order(here, there)
 
 

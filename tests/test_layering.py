@@ -20,6 +20,7 @@ STORE_BASE = (
     "model",
     "names",
     "codec",
+    "beneath",
     "durable",
     "content",
     "metadata",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where a run puts its repositories, and how each timed write finds a filesystem alike.
 
-Nothing is deleted between timed runs: ext4 searches past inodes that were freed in the last half
-minute, and that search then costs more than the work. Everything goes away at the very end.
+Nothing is deleted between timed runs: ext4 without a journal searches past inodes that were freed
+in the last half minute, and that search then costs more than the work. Everything goes away at
+the very end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 _PATIENCE = 30.0
+_SETTLE = 40.0
+_BYTES_PER_INODE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class Storage(Protocol):
     def fresh(self, name: str) -> AbstractContextManager[Path]:
         """An empty directory for one timed first write."""
 
+    def settle(self) -> None:
+        """Wait until what a timed run deleted by itself no longer slows the next one."""
+
 
 @dataclass(slots=True)
 class DirectoryStorage:
@@ -70,6 +76,12 @@ class DirectoryStorage:
         path.mkdir()
         yield path
 
+    def settle(self) -> None:
+        """Wait out ext4's memory of freed inodes, where it has one."""
+        if _remembers_deletions(self.base):
+            say(f"  waiting {_SETTLE:.0f} s: an ext4 without a journal avoids freed inodes")
+            time.sleep(_SETTLE)
+
 
 @dataclass(slots=True)
 class LoopStorage(DirectoryStorage):
@@ -85,6 +97,9 @@ class LoopStorage(DirectoryStorage):
             path = root / name
             path.mkdir()
             yield path
+
+    def settle(self) -> None:
+        """Nothing to wait for: the filesystem of the next first write is a new one."""
 
 
 @contextmanager
@@ -110,7 +125,7 @@ def mounted_image(image: Path, mountpoint: Path) -> Iterator[Path]:
     # nodiscard: discarding would punch holes into the image, whose blocks the next run
     # would then have to allocate again.
     options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
-    run_quietly("mkfs.ext4", "-q", "-F", "-E", options, image)
+    run_quietly("mkfs.ext4", "-q", "-F", "-i", str(_BYTES_PER_INODE), "-E", options, image)
     mountpoint.mkdir(exist_ok=True)
     run_quietly("mount", "-o", "loop", image, mountpoint)
     try:
@@ -128,8 +143,8 @@ def _enter_loop(stack: ExitStack, work: Path, need: Need) -> LoopStorage:
 
 
 def _fresh_image_bytes(need: Need) -> int:
-    # Twice the tree: --consume starts from a copy. mkfs gives an inode to each 16 KiB.
-    return max(2 * need.fresh_bytes, 3 * need.fresh_files * 16384) + 1024 * MIB
+    # Three times, so that no allocator works near its limits; --consume starts from a copy.
+    return 3 * max(need.fresh_bytes, need.fresh_files * _BYTES_PER_INODE) + 1024 * MIB
 
 
 def _fill(image: Path, size: int) -> None:
@@ -149,6 +164,15 @@ def _check(kind: str, parent: Path, need: Need) -> None:
             f"{parent} has {free / 1e9:.1f} GB free, this run writes {wanted / 1e9:.1f} GB "
             "(use another --dir, a smaller --tree or fewer --runs)"
         )
+
+
+def _remembers_deletions(directory: Path) -> bool:
+    """Whether a directory is on an ext4 without a journal: its allocator avoids freed inodes."""
+    device = directory.stat().st_dev
+    block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    name = block.resolve().name
+    journals = Path("/proc/fs/jbd2")
+    return Path("/proc/fs/ext4", name).is_dir() and not any(journals.glob(f"{name}-*"))
 
 
 def _remove(work: Path) -> None:

@@ -53,6 +53,7 @@ def _consume(session: Session, program: Program) -> _Trials:
             run_quietly(*program.init(repo))
             run_quietly("cp", "-a", session.tree, copy)
             yield Trial((program.commit(repo, copy, "--consume"),))
+            session.storage.settle()
 
     return trial
 
@@ -82,8 +83,14 @@ def _commit_subjects(session: Session) -> list[Subject]:
         Subject(_COMMIT, _first_commit(session, session.ours)),
         Subject(_OSTREE_COMMIT, _first_commit(session, OSTREE)),
         Subject(_CP_SYNC, _copy(session)),
-        Subject(_CONSUME, _consume(session, session.ours)),
         Subject(_OSTREE_NO_FSYNC, _first_commit(session, OSTREE, "--disable-fsync")),
+    ]
+
+
+def _consume_subjects(session: Session) -> list[Subject]:
+    return [
+        Subject(_CONSUME, _consume(session, session.ours)),
+        Subject(_OSTREE_COMMIT, _first_commit(session, OSTREE)),
         Subject(_OSTREE_CONSUME, _consume(session, OSTREE)),
     ]
 
@@ -129,10 +136,18 @@ BENCHMARKS = (
             Comparison("first commit", _COMMIT, _OSTREE_COMMIT, Bar.faster(2.5)),
             Comparison("first commit", _COMMIT, _CP_SYNC, Bar.at_most(0.6)),
             Comparison("first commit", _COMMIT, _OSTREE_NO_FSYNC),
+        ),
+        first_writes=4,
+    ),
+    interleaved(
+        "consume",
+        "first commit with --consume, which moves files in instead of copying them",
+        _consume_subjects,
+        (
             Comparison("first commit, --consume", _CONSUME, _OSTREE_COMMIT, Bar.faster(8)),
             Comparison("first commit, --consume", _CONSUME, _OSTREE_CONSUME),
         ),
-        first_writes=6,
+        first_writes=3,
     ),
     interleaved(
         "checkout",

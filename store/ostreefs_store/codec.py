@@ -31,6 +31,7 @@ from ostreefs_store.model import (
     RegularFile,
     Symlink,
     Tree,
+    TreeHead,
     Xattrs,
 )
 
@@ -40,6 +41,7 @@ _encoder = msgspec.msgpack.Encoder(order="sorted")
 _encode = _encoder.encode
 _file_decoder = msgspec.msgpack.Decoder(File)
 _tree_decoder = msgspec.msgpack.Decoder(Tree)
+_tree_head_decoder = msgspec.msgpack.Decoder(TreeHead)
 _commit_decoder = msgspec.msgpack.Decoder(Commit)
 
 FILE_CONTEXT = "ostreefs 2026-11-23 file object v1"
@@ -109,6 +111,14 @@ def read_tree(encoded: bytes) -> Tree:
     """Decode a tree object that this repository's index holds and has checked before."""
     try:
         return _tree_decoder.decode(encoded)
+    except msgspec.MsgspecError as error:
+        raise FormatError("tree", str(error)) from None
+
+
+def read_tree_head(encoded: bytes) -> TreeHead:
+    """Decode the head of such a tree object, skipping over its entries."""
+    try:
+        return _tree_head_decoder.decode(encoded)
     except msgspec.MsgspecError as error:
         raise FormatError("tree", str(error)) from None
 

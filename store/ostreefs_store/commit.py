@@ -13,11 +13,12 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ostreefs_store import durable, names
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import commit_digest, encode_commit
+from ostreefs_store.index import Transaction
 from ostreefs_store.ingest import Batch
 from ostreefs_store.model import Commit, Digest, MetadataValue
 from ostreefs_store.parallel import map_unordered
@@ -47,27 +48,26 @@ def write_commit(
     message: Message,
     *,
     branch: str,
-    parent: Digest | None,
+    parent: Digest | Literal["none"] | None,
     skip_if_unchanged: bool = False,
 ) -> tuple[Digest, bool]:
     """Publish a batch as a commit of `branch`; the commit id, and whether it is new.
 
-    `parent` None means the branch's present commit, if it has one. With `skip_if_unchanged` a
+    `parent` None means the branch's present commit, if it has one; "none" means no parent. With `skip_if_unchanged` a
     tree equal to the parent's makes no commit and gives the parent's id.
     """
     with repository.index.transaction() as transaction, _synced(repository, batch):
-        if parent is None:
-            parent = transaction.find_ref(branch)
+        parents = _parents(transaction, branch, parent)
         transaction.put_files(batch.files)
         transaction.put_trees(batch.trees)
         transaction.put_inodes(batch.inodes)
         transaction.put_directory_records(batch.directory_records)
-        if skip_if_unchanged and parent is not None:
-            if read_commit(transaction, parent).root == batch.root:
-                return parent, False
+        if skip_if_unchanged and parents:
+            if read_commit(transaction, parents[0]).root == batch.root:
+                return parents[0], False
         commit = Commit(
             root=batch.root,
-            parents=() if parent is None else (parent,),
+            parents=parents,
             timestamp=message.timestamp,
             subject=message.subject,
             body=message.body,
@@ -78,6 +78,15 @@ def write_commit(
         transaction.put_commit(digest, encoded)
         set_ref(transaction, branch, digest)
     return digest, True
+
+
+def _parents(
+    transaction: Transaction, branch: str, parent: Digest | Literal["none"] | None
+) -> tuple[Digest, ...]:
+    if parent == "none":
+        return ()
+    found = transaction.find_ref(branch) if parent is None else parent
+    return () if found is None else (found,)
 
 
 @contextmanager

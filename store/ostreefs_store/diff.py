@@ -55,9 +55,7 @@ def _diff_nodes(snapshot: Snapshot, old: Node, new: Node) -> Iterator[Change]:
 
 def _whole(snapshot: Snapshot, kind: ChangeKind, top: Node) -> Iterator[Change]:
     for node in iter_nodes(snapshot, top):
-        yield Change(
-            kind, node.path, node if kind == "D" else None, node if kind == "A" else None
-        )
+        yield Change(kind, node.path, node if kind == "D" else None, node if kind == "A" else None)
 
 
 def _own_metadata(node: Node) -> tuple[object, ...]:

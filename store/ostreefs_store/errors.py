@@ -152,7 +152,9 @@ class RefExistsError(StoreError):
     """`refs --create` of a ref that is there already."""
 
     def __init__(self, ref: str) -> None:
-        super().__init__(f"ref '{ref}' exists already", hint="delete it first with 'refs --delete'")
+        super().__init__(
+            f"ref '{ref}' exists already", hint="delete it first with 'refs --delete'"
+        )
         self.ref = ref
 
 
@@ -160,7 +162,9 @@ class RefConflictError(StoreError):
     """A ref that would be both a ref and a folder of refs."""
 
     def __init__(self, ref: str, other: str) -> None:
-        super().__init__(f"ref '{ref}' cannot stand beside ref '{other}': one is the other's folder")
+        super().__init__(
+            f"ref '{ref}' cannot stand beside ref '{other}': one is the other's folder"
+        )
         self.ref = ref
         self.other = other
 
@@ -179,7 +183,9 @@ class SourceChangedError(StoreError):
     hint = "commit a tree that nothing writes to, such as a snapshot"
 
     def __init__(self, path: bytes) -> None:
-        super().__init__(f"{printable(path)} kept changing while it was read; nothing was committed")
+        super().__init__(
+            f"{printable(path)} kept changing while it was read; nothing was committed"
+        )
         self.path = path
 
 
@@ -203,7 +209,9 @@ class WorkerError(StoreError):
         self.status = status
 
 
-def _rebuild(kind: type[StoreError], args: tuple[object, ...], facts: dict[str, object]) -> StoreError:
+def _rebuild(
+    kind: type[StoreError], args: tuple[object, ...], facts: dict[str, object]
+) -> StoreError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(facts)
     return error

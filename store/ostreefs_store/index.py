@@ -100,8 +100,7 @@ class Index:
                 if writable:
                     environment.reader_check()
                 databases = {
-                    name: environment.open_db(name.encode(), create=create)
-                    for name in _DATABASES
+                    name: environment.open_db(name.encode(), create=create) for name in _DATABASES
                 }
             except BaseException:
                 environment.close()

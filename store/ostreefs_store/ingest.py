@@ -247,11 +247,11 @@ def _make_tree(directory: SourceDirectory) -> Tree:
         if digest != NO_DIGEST
     ]
     entries.sort(key=lambda entry: entry.name)
-    return Tree(
-        directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries)
-    )
+    return Tree(directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries))
 
 
 def _file_names(directory: SourceDirectory) -> list[str]:
     subdirectories = {position for position, _ in directory.subdirectories}
-    return [name for position, name in enumerate(directory.names) if position not in subdirectories]
+    return [
+        name for position, name in enumerate(directory.names) if position not in subdirectories
+    ]

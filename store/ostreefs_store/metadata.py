@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ostreefs_store.errors import PrivilegeError
@@ -82,17 +84,29 @@ def write_metadata(
 
     Raises `PrivilegeError` when the owner or an xattr cannot be set.
     """
-    owned = wanted.uid == credentials.uid and wanted.gid == credentials.gid
-    try:
-        if not owned:
+    if (wanted.uid, wanted.gid) != credentials:
+        with _privileged(wanted.uid, wanted.gid):
             os.fchown(fd, wanted.uid, wanted.gid)
-        if wanted.mode != created_mode:
-            os.fchmod(fd, wanted.mode)
-        if wanted.xattrs:
+    if wanted.mode != created_mode:
+        os.fchmod(fd, wanted.mode)
+    if wanted.xattrs:
+        with _privileged(wanted.uid, wanted.gid):
             write_xattrs(fd, wanted.xattrs)
+
+
+def set_owner(dir_fd: int, name: bytes, uid: int, gid: int) -> None:
+    """Give an entry of a directory its owner, not following it. Raises `PrivilegeError`."""
+    with _privileged(uid, gid):
+        os.chown(name, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+
+
+@contextmanager
+def _privileged(uid: int, gid: int) -> Iterator[None]:
+    try:
+        yield
     except PermissionError as error:
         raise PrivilegeError(
-            f"only root may make a file of owner {wanted.uid}:{wanted.gid} with its attributes"
+            f"only root may make a file of owner {uid}:{gid} with its attributes"
             f" ({error.strerror})",
             hint="use a bare-user repository, or checkout -U, or run as root",
         ) from None

@@ -106,6 +106,15 @@ class Tree(msgspec.Struct, frozen=True, array_like=True):
     entries: tuple[TreeEntry, ...]
 
 
+class TreeHead(msgspec.Struct, frozen=True, array_like=True):
+    """A directory's own metadata: what `Tree` begins with, without its entries."""
+
+    mode: int
+    uid: int
+    gid: int
+    xattrs: Xattrs
+
+
 class Commit(msgspec.Struct, frozen=True, array_like=True):
     """A root tree with its history. `timestamp` counts seconds since 1970 in UTC."""
 

@@ -95,6 +95,18 @@ class ObjectFiles:
             raise ObjectCorruptError("file", digest, "not a regular file")
         return fd
 
+    def open_checked(self, digest: Digest, file: RegularFile) -> int:
+        """Open an object file whose size is right; its content is not read.
+
+        Raises `ObjectMissingError`, `ObjectCorruptError`.
+        """
+        fd = self.open(digest)
+        size = os.fstat(fd).st_size
+        if size != file.size:
+            os.close(fd)
+            raise ObjectCorruptError("file", digest, f"{size} bytes instead of {file.size}")
+        return fd
+
     def find_stat(self, digest: Digest) -> os.stat_result | None:
         """The stat of an object file, if there is one."""
         try:
@@ -194,7 +206,11 @@ class ObjectFiles:
         EMLINK where a link is not possible.
         """
         os.link(
-            name, object_name(digest), src_dir_fd=dir_fd, dst_dir_fd=self._fd, follow_symlinks=False
+            name,
+            object_name(digest),
+            src_dir_fd=dir_fd,
+            dst_dir_fd=self._fd,
+            follow_symlinks=False,
         )
         durable.trace("object:adopted")
         return self._finish(fd, self.inode_view(file), -1)

@@ -65,9 +65,7 @@ class FileReader:
 
     def _store_directory(self, path: bytes, files: list[tuple[int, str]]) -> list[Stored]:
         with self._open_directory(path) as dir_fd:
-            return [
-                (position, *self._store(path, dir_fd, name)) for position, name in files
-            ]
+            return [(position, *self._store(path, dir_fd, name)) for position, name in files]
 
     def recover(self, path: bytes, digest: Digest, file: RegularFile) -> int:
         """Settle an object whose name is taken by a file that the index does not know.

@@ -8,6 +8,7 @@ A revision is a full commit id, a unique prefix of one, or a ref; followed by an
 from __future__ import annotations
 
 import re
+from itertools import islice, takewhile
 
 from ostreefs_store.codec import decode_commit
 from ostreefs_store.errors import (
@@ -43,7 +44,9 @@ def resolve(snapshot: Snapshot, revision: str) -> Digest:
     for taken in range(steps):
         parents = read_commit(snapshot, commit).parents
         if not parents:
-            raise RevisionNotFoundError(revision, f"its history ends after {taken} of {steps} steps")
+            raise RevisionNotFoundError(
+                revision, f"its history ends after {taken} of {steps} steps"
+            )
         commit = parents[0]
     return commit
 
@@ -53,7 +56,9 @@ def _parse_revision(revision: str) -> tuple[str, int]:
     match = re.fullmatch(r"([^~^]*)((?:\^|~[0-9]*)*)", revision)
     if match is None:
         raise RevisionNotFoundError(revision, "after ^ or ~N only more of them may follow")
-    steps = sum(int(suffix[1:] or 1) if suffix != "^" else 1 for suffix in _SUFFIX.findall(match[2]))
+    steps = sum(
+        int(suffix[1:] or 1) if suffix != "^" else 1 for suffix in _SUFFIX.findall(match[2])
+    )
     return match[1], steps
 
 
@@ -63,15 +68,7 @@ def _resolve_base(snapshot: Snapshot, base: str, revision: str) -> Digest:
         return found
     if not is_hex(base) or len(base) > 2 * DIGEST_SIZE:
         raise RevisionNotFoundError(revision)
-    candidates: list[Digest] = []
-    for commit, _ in snapshot.commits_from(bytes.fromhex(base[: len(base) // 2 * 2])):
-        if not commit.hex().startswith(base):
-            if commit.hex() > base:
-                break
-            continue
-        candidates.append(commit)
-        if len(candidates) > _SHOWN:
-            break
+    candidates = commits_with_prefix(snapshot, base, limit=_SHOWN + 1)
     if not candidates:
         raise RevisionNotFoundError(revision)
     if len(candidates) > 1:
@@ -79,6 +76,13 @@ def _resolve_base(snapshot: Snapshot, base: str, revision: str) -> Digest:
     if len(base) < _PREFIX_MIN:
         raise RevisionNotFoundError(revision, f"a prefix needs at least {_PREFIX_MIN} digits")
     return candidates[0]
+
+
+def commits_with_prefix(snapshot: Snapshot, prefix: str, *, limit: int) -> list[Digest]:
+    """At most `limit` commits whose ids start with these digits of lower-case hex."""
+    whole = prefix + "0" * (len(prefix) % 2)
+    ids = (commit for commit, _ in snapshot.commits_from(bytes.fromhex(whole)))
+    return list(islice(takewhile(lambda commit: commit.hex().startswith(prefix), ids), limit))
 
 
 def check_free(snapshot: Snapshot, ref: str) -> None:

@@ -180,9 +180,7 @@ class Scanner:
         self._resolve(directory, fd, others)
         return directory, subdirectories
 
-    def _read_own_metadata(
-        self, directory: SourceDirectory, fd: int, own: os.stat_result
-    ) -> None:
+    def _read_own_metadata(self, directory: SourceDirectory, fd: int, own: os.stat_result) -> None:
         directory.mode = stat.S_IMODE(own.st_mode)
         directory.uid, directory.gid = modified_owner(own, self._modifiers)
         directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
@@ -249,9 +247,7 @@ def regular_file(
 ) -> RegularFile:
     """The file object of a regular file, as a commit records it."""
     uid, gid = modified_owner(found, modifiers)
-    return RegularFile(
-        stat.S_IMODE(found.st_mode), uid, gid, xattrs, content, found.st_size
-    )
+    return RegularFile(stat.S_IMODE(found.st_mode), uid, gid, xattrs, content, found.st_size)
 
 
 def _with_path(error: OSError, path: bytes) -> OSError:

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`commit`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Literal
+
+from ostreefs.cli.arguments import Arguments, Parser
+from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
+from ostreefs_store.commit import Message, check_branch, delete_source, write_commit
+from ostreefs_store.errors import StoreError, printable
+from ostreefs_store.ingest import Batch, ingest_directory
+from ostreefs_store.model import Digest
+from ostreefs_store.refs import resolve
+from ostreefs_store.repository import Repository
+from ostreefs_store.statcache import Modifiers
+
+
+def add_commit_arguments(parser: Parser) -> None:
+    """Options of `commit`, with ostree's spellings."""
+    add = parser.add_argument
+    add("-b", "--branch", required=True, metavar="BRANCH", help="the ref to move")
+    add("-s", "--subject", default="", help="one line about the commit")
+    add("-m", "--body", default="", help="more about the commit")
+    add("--tree", metavar="dir=PATH", help="the directory to commit")
+    add("--timestamp", metavar="TIME", help="instead of now: @SECONDS, or as 2026-01-31T12:00:00Z")
+    add("--parent", metavar="REV", help="the parent (default: the branch; 'none' for no parent)")
+    add("--owner-uid", type=_parse_id, metavar="UID", help="record this owner for everything")
+    add("--owner-gid", type=_parse_id, metavar="GID", help="record this group for everything")
+    add("--no-xattrs", action="store_true", help="record no extended attributes")
+    add(
+        "--skip-if-unchanged",
+        action="store_true",
+        help="make no commit when the tree is the parent's; print the parent's id",
+    )
+    add(
+        "--consume",
+        action="store_true",
+        help="move the files in instead of copying them, and delete the source afterwards",
+    )
+    add("path", nargs="?", metavar="PATH", help="the directory to commit (default: .)")
+
+
+def run_commit(arguments: Arguments) -> int:
+    """Commit a directory; print the id alone."""
+    source = _source(arguments)
+    modifiers = Modifiers(arguments.owner_uid, arguments.owner_gid, not arguments.no_xattrs)
+    timestamp = int(time.time())
+    if arguments.timestamp is not None:
+        timestamp = parse_timestamp(arguments.timestamp)
+    message = Message(arguments.subject, arguments.body, timestamp, {})
+    with (
+        arguments.open_repository(writable=True) as repository,
+        repository.in_use(writing=True),
+    ):
+        check_branch(repository, arguments.branch)
+        parent = _parent(repository, arguments.parent)
+        with ProgressBar("commit", " files") as bar:
+
+            def progress(files: int, volume: int) -> None:
+                bar.update(files, note=format_size(volume))
+
+            batch = ingest_directory(
+                repository,
+                source,
+                modifiers,
+                consume=arguments.consume,
+                progress=progress if bar.callback else None,
+            )
+        digest, is_new = write_commit(
+            repository,
+            batch,
+            message,
+            branch=arguments.branch,
+            parent=parent,
+            skip_if_unchanged=arguments.skip_if_unchanged,
+        )
+        _warn_of_sockets(batch)
+        if arguments.consume:
+            _delete(source, batch)
+    _report(arguments, batch, digest, is_new=is_new)
+    return 0
+
+
+def _source(arguments: Arguments) -> str:
+    if arguments.tree is None:
+        return arguments.path or "."
+    kind, _, path = arguments.tree.partition("=")
+    if kind != "dir" or not path:
+        raise StoreError(f"--tree={arguments.tree} is not of the form dir=PATH")
+    if arguments.path is not None:
+        raise StoreError("name the directory by --tree or as an argument, not both")
+    return str(path)
+
+
+def _parent(repository: Repository, revision: str | None) -> Digest | Literal["none"] | None:
+    if revision is None:
+        return None
+    if revision == "none":
+        return "none"
+    with repository.index.snapshot() as snapshot:
+        return resolve(snapshot, revision)
+
+
+def parse_timestamp(text: str) -> int:
+    """Seconds since 1970 from ``@SECONDS``, ``SECONDS`` or ISO 8601 (UTC unless it says so)."""
+    from datetime import UTC, datetime  # noqa: PLC0415 -- only for those who use it
+
+    try:
+        return int(text.removeprefix("@"))
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise StoreError(
+            f"cannot understand the timestamp '{text}'",
+            hint="use @SECONDS or a form such as 2026-01-31T12:00:00Z",
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _parse_id(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32 - 1:
+        raise ValueError(text)
+    return number
+
+
+def _warn_of_sockets(batch: Batch) -> None:
+    for path in batch.skipped:
+        warn(f"{printable(path)} is a socket and was left out")
+
+
+def _delete(source: str, batch: Batch) -> None:
+    for path in delete_source(source, batch):
+        full = os.path.join(os.fsencode(source), path)
+        warn(f"{printable(full)} is not empty and was left")
+
+
+def _report(arguments: Arguments, batch: Batch, digest: Digest, *, is_new: bool) -> None:
+    if arguments.verbose:
+        inform(
+            f"read {batch.read_files} files ({format_size(batch.read_bytes)}),"
+            f" stored {len(batch.inodes)} objects and {len(batch.trees)} trees"
+        )
+    if arguments.json:
+        print_json(
+            {
+                "commit": digest.hex(),
+                "new": is_new,
+                "root": batch.root.hex(),
+                "files_read": batch.read_files,
+                "bytes_read": batch.read_bytes,
+                "objects_stored": len(batch.inodes),
+                "trees_stored": len(batch.trees),
+                "skipped": batch.skipped,
+            }
+        )
+    else:
+        print(digest.hex())

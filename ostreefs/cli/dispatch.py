@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""From the words on the command line to a verb, and from what it raises to an exit status.
+
+Exit status: 0 done, 1 expected failure, 2 usage, 3 corruption found, 70 a bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import cast
+
+from ostreefs import __version__
+from ostreefs.cli.arguments import Arguments, Parser
+from ostreefs_store.errors import CorruptionError, StoreError
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_CORRUPTION = 3
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+VERBS = {
+    "init": ("repository", "Make a repository"),
+    "commit": ("commit", "Commit a directory tree to a branch"),
+    "log": ("history", "Show the history of a revision"),
+    "show": ("history", "Show one commit"),
+    "rev-parse": ("history", "Print the commit id of a revision"),
+    "refs": ("refs", "List, create and delete refs"),
+    "ls": ("files", "List files of a commit"),
+    "cat": ("files", "Print files of a commit"),
+    "checkout": ("checkout", "Check out a commit as ordinary files"),
+    "diff": ("diff", "Show which paths differ between two commits"),
+    "fsck": ("repository", "Check the repository against its digests"),
+    "mount": ("mount", "Mount a commit, or all of them"),
+    "umount": ("mount", "Take down a mount"),
+}
+"""Verb -> (module of this package, what it does)."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command line; the exit status."""
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except CorruptionError as error:
+        _complain(str(error), error.hint)
+        return EXIT_CORRUPTION
+    except StoreError as error:
+        _complain(str(error), error.hint)
+        return EXIT_FAILURE
+    except OSError as error:
+        _complain(_describe(error), _HINTS.get(error.errno or 0))
+        return EXIT_FAILURE
+    except Exception:  # noqa: BLE001 -- a bug: shown whole
+        traceback.print_exc()
+        _complain("this is a bug in ostreefs; please report it with the lines above", None)
+        return EXIT_BUG
+    return status
+
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full; nothing that was committed is lost: free some space, try again",
+    errno.EDQUOT: "your quota is used up; nothing that was committed is lost",
+}
+
+
+def _run(argv: Sequence[str]) -> int:
+    verb, arguments = split_verb(argv)
+    if verb is None:
+        return _without_verb(arguments)
+    if verb not in VERBS:
+        _complain(f"unknown verb '{verb}'", "'ostreefs --help' lists the verbs")
+        return EXIT_USAGE
+    module_name, summary = VERBS[verb]
+    module = importlib.import_module(f"ostreefs.cli.{module_name}")
+    name = verb.replace("-", "_")
+    parser = Parser(prog=f"ostreefs {verb}", description=f"{summary}.")
+    getattr(module, f"add_{name}_arguments")(parser)
+    try:
+        parsed = parser.parse_args(arguments, namespace=Arguments())
+    except SystemExit as stop:
+        return cast("int", stop.code)
+    status: int = getattr(module, f"run_{name}")(parsed)
+    return status
+
+
+def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The verb, and everything else in order: options may stand before the verb as well."""
+    takes_value = False
+    for position, word in enumerate(argv):
+        if takes_value:
+            takes_value = False
+        elif word == "--repo":
+            takes_value = True
+        elif not word.startswith("-"):
+            return word, [*argv[:position], *argv[position + 1 :]]
+    return None, list(argv)
+
+
+def _without_verb(arguments: Sequence[str]) -> int:
+    if "--version" in arguments:
+        print(f"ostreefs {__version__}")
+        return 0
+    asked = "--help" in arguments or "-h" in arguments
+    lines = [
+        "usage: ostreefs [--repo=PATH] [--json] [-v] VERB [ARGUMENT…]",
+        "",
+        "A store of operating-system trees: any commit is a directory that can be mounted.",
+        "",
+        *(f"  {verb:<10} {summary}" for verb, (_, summary) in VERBS.items()),
+        "",
+        "'ostreefs VERB --help' explains a verb. The repository is --repo, OSTREEFS_REPO or",
+        "/ostree/repo.",
+    ]
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else EXIT_USAGE
+
+
+def _complain(message: str, hint: str | None) -> None:
+    print(f"ostreefs: error: {message}", file=sys.stderr)
+    if hint:
+        print(f"ostreefs: hint: {hint}", file=sys.stderr)
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return reason
+    path = os.fsencode(error.filename).decode("utf-8", "backslashreplace")
+    return f"{path}: {reason}"

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`mount` and `umount`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+from ostreefs.cli.arguments import Arguments, Parser
+from ostreefs.cli.output import print_json
+from ostreefs.fuse import mounts
+from ostreefs.fuse.daemon import run_in_background
+from ostreefs_store.errors import StoreError
+
+_SYSLOG = "/dev/log"
+
+
+def add_mount_arguments(parser: Parser) -> None:
+    """Options of `mount`."""
+    add = parser.add_argument
+    add("--all", action="store_true", help="mount every commit: commits/<id> and refs/<ref>")
+    add("--foreground", action="store_true", help="serve until unmounted, log on stderr")
+    add("--log-file", metavar="FILE", help="log there (in the background the default is syslog)")
+    add(
+        "-o",
+        dest="options",
+        metavar="OPTIONS",
+        action="append",
+        default=[],
+        help="comma-separated: allow_other, allow_root, suid, dev, noexec, … as mount(8) has them",
+    )
+    add("words", metavar="[REV] MOUNTPOINT", nargs="+", help="the commit, and an empty directory")
+
+
+def run_mount(arguments: Arguments) -> int:
+    """Mount; return when the mount can be used."""
+    expected = 1 if arguments.all else 2
+    if len(arguments.words) != expected:
+        wanted = "--all MOUNTPOINT" if arguments.all else "REV MOUNTPOINT"
+        raise StoreError(f"mount needs {wanted}", hint="see 'ostreefs mount --help'")
+    revision = None if arguments.all else arguments.words[0]
+    mount_point = Path(arguments.words[-1]).absolute()
+    repository = arguments.repository_path.absolute()
+
+    def serve(ready: Callable[[], None]) -> None:
+        from ostreefs.fuse.serve import MountRequest, serve  # noqa: PLC0415 -- in the daemon alone
+
+        mounts.check_mount_point(mount_point)
+        mounts.check_fuse()
+        options = [option for text in arguments.options for option in text.split(",") if option]
+        request = MountRequest(repository, revision, mount_point, options)
+        serve(request, ready)
+
+    _set_up_log(arguments)
+    if arguments.foreground:
+        serve(lambda: None)
+        return 0
+    pid = run_in_background(serve)
+    if arguments.json:
+        print_json({"mount_point": str(mount_point), "pid": pid})
+    return 0
+
+
+def _set_up_log(arguments: Arguments) -> None:
+    handler: logging.Handler
+    if arguments.log_file:
+        handler = logging.FileHandler(arguments.log_file)
+    elif arguments.foreground:
+        handler = logging.StreamHandler()
+    elif os.path.exists(_SYSLOG):
+        from logging.handlers import SysLogHandler  # noqa: PLC0415 -- pulls in sockets
+
+        handler = SysLogHandler(_SYSLOG)
+    else:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("ostreefs[%(process)d]: %(levelname)s: %(message)s"))
+    level = logging.DEBUG if arguments.verbose else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+def add_umount_arguments(parser: Parser) -> None:
+    """Options of `umount`."""
+    parser.add_argument(
+        "-l", "--lazy", action="store_true", help="detach now, clean up when it is not used"
+    )
+    parser.add_argument("mount_point", metavar="MOUNTPOINT", help="what to take down")
+
+
+def run_umount(arguments: Arguments) -> int:
+    """Take down a mount."""
+    mounts.unmount(Path(arguments.mount_point), lazy=arguments.lazy)
+    return 0

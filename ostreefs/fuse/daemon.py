@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Running a server in the background: the caller returns when it is ready, or with its reason."""
+
+from __future__ import annotations
+
+import os
+import pickle  # noqa: S403 -- between a process and its own fork
+import signal
+from collections.abc import Callable
+
+from ostreefs_store.errors import StoreError
+
+Ready = Callable[[], None]
+
+
+def run_in_background(serve: Callable[[Ready], None]) -> int:
+    """Fork; the child calls `serve`, which calls what it is given once it is ready.
+
+    Returns the child's process id when it is ready. What `serve` raises before that is raised
+    here. The child leaves the session, keeps no terminal, and never returns.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _serve(serve, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        answer = pipe.read()
+    if answer:
+        error = pickle.loads(answer)  # noqa: S301 -- our own child's
+        if error is None:
+            return child
+        os.waitpid(child, 0)
+        raise error
+    _, status = os.waitpid(child, 0)
+    raise StoreError(f"the daemon died before it was ready (wait status {status})")
+
+
+def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
+    """The child's life."""
+    status = 70
+    is_ready = False
+
+    def ready() -> None:
+        nonlocal is_ready
+        is_ready = True
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        _tell(pipe, None)
+
+    try:
+        os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.chdir("/")
+        serve(ready)
+        status = 0
+    except BaseException as error:  # noqa: BLE001 -- told to the parent, which raises it
+        if not is_ready:
+            _tell(pipe, error)
+    finally:
+        os._exit(status)
+
+
+def _tell(pipe: int, error: BaseException | None) -> None:
+    try:
+        message = pickle.dumps(error)
+        pickle.loads(message)  # noqa: S301 -- an error that cannot be rebuilt fails here
+    except Exception:  # noqa: BLE001 -- whatever an exception's constructor makes of it
+        message = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    os.write(pipe, message)
+    os.close(pipe)

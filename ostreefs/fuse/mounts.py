@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Mount points: whether one can be used, what is mounted where, taking a mount down.
+
+Needs neither pyfuse3 nor a repository, so that it starts quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ostreefs_store.errors import StoreError
+
+FSTYPE = "fuse.ostreefs"
+_DEVICE = "/dev/fuse"
+
+
+class MountError(StoreError):
+    """A mount that cannot be made or taken down."""
+
+
+class Mount(NamedTuple):
+    """A line of mountinfo: what (``REPO#REV`` for ours), where, and of which type."""
+
+    source: str
+    target: str
+    fstype: str
+
+
+def iter_mounts() -> Iterator[Mount]:
+    """Every mount that this process sees, see proc_pid_mountinfo(5)."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            before, _, after = line.partition(" - ")
+            fstype, source, *_ = after.split(" ")
+            yield Mount(_unescape(source), _unescape(before.split(" ")[4]), fstype)
+
+
+def find_mount(path: str | os.PathLike[str]) -> Mount | None:
+    """The topmost mount at exactly this path, if there is one."""
+    target = os.path.realpath(path)
+    found = None
+    for mount in iter_mounts():
+        if mount.target == target:
+            found = mount
+    return found
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def check_mount_point(path: Path) -> None:
+    """Raise `MountError` unless an empty, unmounted directory is there."""
+    mount = find_mount(path)
+    if mount is not None:
+        raise MountError(
+            f"{path} is already mounted ({mount.source})",
+            hint=f"'ostreefs umount {path}' takes it down",
+        )
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise MountError(
+            f"mount point {path} does not exist", hint=f"make it with 'mkdir {path}'"
+        ) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise MountError(f"mount point {path} is not a directory")
+    if next(os.scandir(path), None) is not None:
+        raise MountError(f"mount point {path} is not empty", hint="mount on an empty directory")
+
+
+def check_fuse() -> None:
+    """Raise `MountError` unless this machine and this user can mount with FUSE."""
+    if not os.path.exists(_DEVICE):
+        raise MountError(
+            f"FUSE is not available: there is no {_DEVICE}",
+            hint="load the kernel module with 'modprobe fuse'; a container needs the device",
+        )
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        raise MountError(
+            f"FUSE is not available: {_DEVICE} may not be opened by you",
+            hint=f"an administrator can allow it with 'chmod 666 {_DEVICE}'",
+        )
+    if os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        raise MountError(
+            "FUSE is not available: fusermount3 is missing", hint="install the package fuse3"
+        )
+
+
+def unmount(path: Path, *, lazy: bool = False) -> None:
+    """Take down an ostreefs mount, also one whose daemon has died.
+
+    Raises `MountError` when there is none at the path, or when it is in use.
+    """
+    mount = find_mount(path)
+    if mount is None:
+        raise MountError(f"{path} is not mounted")
+    if mount.fstype != FSTYPE:
+        raise MountError(f"{path} is a mount of type {mount.fstype}, not of ostreefs")
+    if os.geteuid() == 0:
+        command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else [])]
+    else:
+        command = ["fusermount3", "-u", *(["-z"] if lazy else [])]
+    done = subprocess.run(
+        [*command, "--", mount.target], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+        hint = "close what uses it, or detach it with -l" if "busy" in reason[0] else None
+        raise MountError(f"cannot unmount {path}: {reason[0]}", hint=hint)

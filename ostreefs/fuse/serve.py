@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The process that serves one mount (pyfuse3 keeps its state in globals: one mount a process)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pyfuse3
+import trio
+
+from ostreefs.fuse.mounts import MountError
+from ostreefs.fuse.operations import Operations
+from ostreefs.fuse.tree import Namespace
+from ostreefs_store.refs import resolve
+from ostreefs_store.repository import Repository
+
+log = logging.getLogger(__name__)
+
+_NEGATIONS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
+
+
+class MountRequest(NamedTuple):
+    """What to mount where; both paths absolute, `revision` None for all commits."""
+
+    repository: Path
+    revision: str | None
+    mount_point: Path
+    options: Sequence[str] = ()
+    debug: bool = False
+
+
+def fuse_options(request: MountRequest) -> set[str]:
+    """The options for libfuse: read-only, permissions checked by the kernel, nosuid, nodev."""
+    options = {"ro", "default_permissions", "nosuid", "nodev", "subtype=ostreefs"}
+    source = str(request.repository)
+    if request.revision is not None:
+        source += f"#{request.revision}"
+    options.add("fsname=" + source.replace("\\", "\\\\").replace(",", "\\,"))
+    for option in request.options:
+        options.discard(_NEGATIONS.get(option, option))
+        options.add(option)
+    if request.debug:
+        options.add("debug")
+    return options
+
+
+def serve(request: MountRequest, ready: Callable[[], None]) -> None:
+    """Mount, call `ready`, and serve until the mount is taken down or a signal comes.
+
+    Raises `StoreError` and `OSError` before `ready` is called. SIGTERM and SIGINT unmount.
+    """
+    _raise_file_limit()
+    with Repository.open(request.repository) as repository:
+        commit = None
+        if request.revision is not None:
+            with repository.index.snapshot() as snapshot:
+                commit = resolve(snapshot, request.revision)
+        operations = Operations(repository, Namespace(repository, commit))
+        with _errors_of_libfuse(request.mount_point):
+            pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
+        try:
+            trio.run(_main, ready)
+        finally:
+            pyfuse3.close(unmount=True)
+
+
+async def _main(ready: Callable[[], None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_terminate_on, signals)
+            ready()
+            await pyfuse3.main()
+            nursery.cancel_scope.cancel()
+
+
+async def _terminate_on(signals: object) -> None:
+    async for number in signals:  # type: ignore[attr-defined]  # trio's receiver has no public type
+        log.info("%s: unmounting", signal.Signals(number).name)
+        pyfuse3.terminate()
+
+
+def _raise_file_limit() -> None:
+    """Every open file of the mount is one of ours."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def _errors_of_libfuse(mount_point: Path) -> Iterator[None]:
+    """libfuse says on stderr why a mount failed: make an error of its last line."""
+    saved = os.dup(2)
+    captured = os.memfd_create("stderr")
+    os.dup2(captured, 2)
+    try:
+        yield
+    except RuntimeError as error:
+        said = os.pread(captured, 65536, 0).decode(errors="replace").strip().splitlines()
+        reason = said[-1] if said else str(error)
+        raise MountError(f"cannot mount on {mount_point}: {reason}") from None
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(captured)

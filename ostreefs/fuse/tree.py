@@ -1,0 +1,504 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a mount shows, without FUSE: names, numbers and objects.
+
+A mount shows one commit (its root is the commit's root), or all of them::
+
+    commits/<commit id>/…      a unique prefix of an id is a symbolic link to it
+    refs/<ref>                 symbolic link to ../commits/<commit id>
+
+Numbers (inode numbers) need no table for what a commit holds except its directories:
+
+- the root is 1;
+- a file object's number is its `file_number` with bit 62 set, so that the same object is the same
+  inode in every commit and the index finds it again;
+- objects that share their `file_number` with another one get numbers of their own, with bit 61;
+- a directory, and a symbolic link that is no object, has a number below 2**61 that follows from
+  its parent's and its name. It is remembered for as long as the kernel knows it.
+
+Nothing here waits; every call takes one short snapshot of the index.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from ostreefs_store.codec import decode_commit, read_file, read_tree, read_tree_head
+from ostreefs_store.errors import ObjectMissingError
+from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
+from ostreefs_store.model import Digest, File, RegularFile, TreeEntry, Xattrs, file_type
+from ostreefs_store.names import is_hex
+from ostreefs_store.refs import commits_with_prefix
+from ostreefs_store.repository import Repository
+
+ROOT = 1
+_FILE_BIT = 1 << FILE_NUMBER_BITS
+_TWIN_BIT = 1 << (FILE_NUMBER_BITS - 1)
+_NODE_MASK = _TWIN_BIT - 1
+
+_CACHED_ENTRIES = 50_000
+_WINDOW = 128
+_PREFIX_MIN = 4
+
+
+class Attributes(NamedTuple):
+    """What stat(2) shows of a number. `fixed` ones never change."""
+
+    number: int
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    major: int
+    minor: int
+    fixed: bool
+
+
+class StaleError(Exception):
+    """A number that nothing has any more."""
+
+
+class Node:
+    """A directory, or a link that is no object, which the kernel knows under a number."""
+
+    __slots__ = ("lookups", "name", "number", "parent")
+
+    def __init__(self, parent: Node | None, name: bytes, number: int) -> None:
+        self.parent = parent
+        self.name = name
+        self.number = number
+        self.lookups = 0
+
+
+class TreeNode(Node):
+    """A directory of a commit; `commit` for a commit's root alone."""
+
+    __slots__ = ("commit", "digest")
+
+    def __init__(
+        self,
+        parent: Node | None,
+        name: bytes,
+        number: int,
+        digest: Digest,
+        commit: Digest | None = None,
+    ) -> None:
+        super().__init__(parent, name, number)
+        self.digest = digest
+        self.commit = commit
+
+
+class LinkNode(Node):
+    """A symbolic link of the namespace itself."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, target: bytes) -> None:
+        super().__init__(parent, name, number)
+        self.target = target
+
+
+class TopNode(Node):
+    """The root of a mount of all commits."""
+
+    __slots__ = ()
+
+
+class CommitsNode(Node):
+    """The directory of all commits."""
+
+    __slots__ = ()
+
+
+class RefsNode(Node):
+    """The directory of refs, or a folder of refs; `prefix` ends with a slash unless empty."""
+
+    __slots__ = ("prefix",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, prefix: str) -> None:
+        super().__init__(parent, name, number)
+        self.prefix = prefix
+
+
+class Found(NamedTuple):
+    """An entry of a directory. A `node` must be acknowledged when the kernel has been told."""
+
+    name: bytes
+    attributes: Attributes
+    node: Node | None
+
+
+class Listing:
+    """An open directory: a stable list that is read on demand, and attributes in windows of it."""
+
+    def __init__(self, names: Iterator[_Lister]) -> None:
+        self._source = names
+        self._known: list[_Lister] = []
+        self._window: list[Found] = []
+        self._window_start = 0
+
+    @property
+    def was_read(self) -> bool:
+        """Whether anything has been read of it."""
+        return bool(self._known)
+
+    def entries_from(self, position: int, resolve: _Resolve) -> Iterator[Found]:
+        """Entries from a position on, each resolved once as long as positions grow."""
+        while True:
+            offset = position - self._window_start
+            if not 0 <= offset < len(self._window):
+                self._known.extend(
+                    islice(self._source, max(0, position + _WINDOW - len(self._known)))
+                )
+                window = self._known[position : position + _WINDOW]
+                if not window:
+                    return
+                self._window, self._window_start, offset = resolve(window), position, 0
+            for found in self._window[offset:]:
+                yield found
+            position = self._window_start + len(self._window)
+
+
+_Lister = TreeEntry | tuple[bytes, str]
+_Resolve = Callable[[list[_Lister]], list[Found]]
+
+
+class _TreeCache:
+    """Directories by name, the least recently used dropped; bounded by their entries together."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._trees: OrderedDict[Digest, dict[bytes, TreeEntry]] = OrderedDict()
+
+    def get(self, snapshot: Snapshot, digest: Digest) -> dict[bytes, TreeEntry]:
+        tree = self._trees.get(digest)
+        if tree is not None:
+            self._trees.move_to_end(digest)
+            return tree
+        encoded = snapshot.find_tree(digest)
+        if encoded is None:
+            raise ObjectMissingError("tree", digest)
+        tree = {entry.name: entry for entry in read_tree(encoded).entries}
+        self._trees[digest] = tree
+        self._size += len(tree)
+        while self._size > self._limit and len(self._trees) > 1:
+            _, dropped = self._trees.popitem(last=False)
+            self._size -= len(dropped)
+        return tree
+
+
+class Namespace:
+    """The whole of what one mount shows."""
+
+    def __init__(self, repository: Repository, commit: Digest | None) -> None:
+        """Show `commit`, or all commits when it is None."""
+        self._repository = repository
+        self._index = repository.index
+        self._trees = _TreeCache(_CACHED_ENTRIES)
+        self._twins: dict[Digest, int] = {}
+        self._twin_digests: dict[int, Digest] = {}
+        self._owner = (repository.path.stat().st_uid, repository.path.stat().st_gid)
+        root: Node
+        if commit is None:
+            root = TopNode(None, b"", ROOT)
+        else:
+            with self._index.snapshot() as snapshot:
+                root = TreeNode(None, b"", ROOT, self._commit_root(snapshot, commit), commit)
+        root.lookups = 1
+        self._nodes: dict[int, Node] = {ROOT: root}
+        self._parents: dict[tuple[int, bytes], int] = {}
+
+    def __len__(self) -> int:
+        """How many directories and links the kernel knows at the moment."""
+        return len(self._nodes)
+
+    def lookup(self, parent: int, name: bytes) -> Found | None:
+        """The entry of a directory with a name. Raises `StaleError`, `NotADirectoryError`."""
+        node = self._directory(parent)
+        if name == b".":
+            return Found(name, self.attributes(parent), node)
+        if name == b"..":
+            above = node.parent or node
+            return Found(name, self.attributes(above.number), above)
+        with self._index.snapshot() as snapshot:
+            if isinstance(node, TreeNode):
+                entry = self._trees.get(snapshot, node.digest).get(name)
+                if entry is None:
+                    return None
+                return self._resolve_tree_entries(snapshot, node, [entry])[0]
+            return self._lookup_virtual(snapshot, node, name)
+
+    def is_fixed(self, number: int) -> bool:
+        """Whether what a directory holds can never change."""
+        return isinstance(self._nodes.get(number), TreeNode)
+
+    def attributes(self, number: int) -> Attributes:
+        """What stat(2) shows. Raises `StaleError`."""
+        if number & (_FILE_BIT | _TWIN_BIT):
+            return _file_attributes(number, self.file(number)[1])
+        with self._index.snapshot() as snapshot:
+            return self._node_attributes(snapshot, self._node(number))
+
+    def file(self, number: int) -> tuple[Digest, File]:
+        """The file object with a number. Raises `StaleError`."""
+        with self._index.snapshot() as snapshot:
+            if number & _TWIN_BIT and not number & _FILE_BIT:
+                digest = self._twin_digests.get(number)
+                encoded = None if digest is None else snapshot.find_file(digest)
+                found = None if digest is None or encoded is None else (digest, encoded)
+            else:
+                found = snapshot.find_by_number(number ^ _FILE_BIT)
+            if found is None:
+                raise StaleError(number)
+            return found[0], read_file(found[1])
+
+    def link_target(self, number: int) -> bytes | None:
+        """Where a link of the namespace itself leads; None when the number is no such link."""
+        node = self._nodes.get(number)
+        return node.target if isinstance(node, LinkNode) else None
+
+    def xattrs(self, number: int) -> Xattrs:
+        """The true extended attributes. Raises `StaleError`."""
+        if number & (_FILE_BIT | _TWIN_BIT):
+            return self.file(number)[1].xattrs
+        node = self._node(number)
+        if not isinstance(node, TreeNode):
+            return ()
+        with self._index.snapshot() as snapshot:
+            return read_tree_head(_tree_bytes(snapshot, node.digest)).xattrs
+
+    def identity(self, number: int) -> dict[bytes, bytes]:
+        """The attributes that the mount makes up: object, content and commit in hex."""
+        found: dict[bytes, bytes] = {}
+        if number & (_FILE_BIT | _TWIN_BIT):
+            digest, file = self.file(number)
+            found[b"user.ostreefs.object"] = digest.hex().encode()
+            if isinstance(file, RegularFile):
+                found[b"user.ostreefs.content"] = file.content.hex().encode()
+            node: Node | None = self._nodes[ROOT]
+        else:
+            node = self._node(number)
+            if isinstance(node, TreeNode):
+                found[b"user.ostreefs.object"] = node.digest.hex().encode()
+        while node is not None:
+            if isinstance(node, TreeNode) and node.commit is not None:
+                found[b"user.ostreefs.commit"] = node.commit.hex().encode()
+                break
+            node = node.parent
+        return found
+
+    def list_directory(self, number: int) -> Listing:
+        """Open a directory for reading. Raises `StaleError`, `NotADirectoryError`."""
+        node = self._directory(number)
+        if isinstance(node, TreeNode):
+            with self._index.snapshot() as snapshot:
+                return Listing(iter(self._trees.get(snapshot, node.digest).values()))
+        return Listing(self._iter_virtual(node))
+
+    def resolver(self, number: int) -> _Resolve:
+        """What turns the names of a `Listing` of this directory into entries."""
+        node = self._directory(number)
+
+        def resolve(window: list[_Lister]) -> list[Found]:
+            with self._index.snapshot() as snapshot:
+                if isinstance(node, TreeNode):
+                    entries = [entry for entry in window if isinstance(entry, TreeEntry)]
+                    return self._resolve_tree_entries(snapshot, node, entries)
+                names = [item[0] for item in window if isinstance(item, tuple)]
+                found = (self._lookup_virtual(snapshot, node, name) for name in names)
+                return [entry for entry in found if entry is not None]
+
+        return resolve
+
+    def acknowledge(self, node: Node) -> None:
+        """Count that the kernel has been told of a node once more."""
+        if node.lookups == 0 and node.number not in self._nodes and node.parent is not None:
+            self._nodes[node.number] = node
+            self._parents[node.parent.number, node.name] = node.number
+        node.lookups += 1
+
+    def forget(self, number: int, count: int) -> None:
+        """The kernel drops `count` of what it was told; forgotten nodes are dropped here, too."""
+        node = self._nodes.get(number)
+        if node is None:
+            return
+        node.lookups -= count
+        if node.lookups <= 0 and node.parent is not None:
+            del self._nodes[number]
+            self._parents.pop((node.parent.number, node.name), None)
+
+    def _node(self, number: int) -> Node:
+        node = self._nodes.get(number)
+        if node is None:
+            raise StaleError(number)
+        return node
+
+    def _directory(self, number: int) -> Node:
+        if number & (_FILE_BIT | _TWIN_BIT):
+            raise NotADirectoryError(number)
+        node = self._node(number)
+        if isinstance(node, LinkNode):
+            raise NotADirectoryError(number)
+        return node
+
+    def _commit_root(self, snapshot: Snapshot, commit: Digest) -> Digest:
+        encoded = snapshot.find_commit(commit)
+        if encoded is None:
+            raise ObjectMissingError("commit", commit)
+        return decode_commit(encoded).root
+
+    # ---- entries of a commit's directories
+
+    def _resolve_tree_entries(
+        self, snapshot: Snapshot, node: TreeNode, entries: list[TreeEntry]
+    ) -> list[Found]:
+        files = snapshot.find_files([entry.digest for entry in entries if not entry.is_tree])
+        twins = snapshot.collision_count() > 0
+        found: list[Found] = []
+        for name, is_tree, digest in [(e.name, e.is_tree, e.digest) for e in entries]:
+            if is_tree:
+                child = self._child(node, name, lambda n, d=digest: TreeNode(node, name, n, d))
+                found.append(Found(name, self._node_attributes(snapshot, child), child))
+                continue
+            encoded = files.get(digest)
+            if encoded is None:
+                raise ObjectMissingError("file", digest)
+            number = file_number(digest) | _FILE_BIT
+            if twins and snapshot.has_collision(digest):
+                number = self._twin_number(digest)
+            found.append(Found(name, _file_attributes(number, read_file(encoded)), None))
+        return found
+
+    def _twin_number(self, digest: Digest) -> int:
+        number = self._twins.get(digest)
+        if number is None:
+            number = _TWIN_BIT | len(self._twins)
+            self._twins[digest] = number
+            self._twin_digests[number] = digest
+        return number
+
+    # ---- nodes
+
+    def _child(self, parent: Node, name: bytes, make: Callable[[int], Node]) -> Node:
+        """The node of an entry: the one the kernel knows, or a new one."""
+        known = self._parents.get((parent.number, name))
+        if known is not None:
+            return self._nodes[known]
+        key = parent.number.to_bytes(8, "big") + name
+        number = int.from_bytes(blake3(key).digest()[:8], "big") & _NODE_MASK
+        while number <= ROOT or number in self._nodes:
+            number = (number + 1) & _NODE_MASK
+        return make(number)
+
+    def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
+        if isinstance(node, TreeNode):
+            head = read_tree_head(_tree_bytes(snapshot, node.digest))
+            return Attributes(
+                node.number, stat.S_IFDIR | head.mode, head.uid, head.gid, 0, 0, 0, fixed=True
+            )
+        uid, gid = self._owner
+        if isinstance(node, LinkNode):
+            size = len(node.target)
+            return Attributes(node.number, stat.S_IFLNK | 0o777, uid, gid, size, 0, 0, fixed=False)
+        return Attributes(node.number, stat.S_IFDIR | 0o555, uid, gid, 0, 0, 0, fixed=False)
+
+    # ---- the namespace above the commits
+
+    def _lookup_virtual(self, snapshot: Snapshot, node: Node, name: bytes) -> Found | None:
+        child: Node | None = None
+        if isinstance(node, TopNode):
+            child = self._lookup_top(node, name)
+        elif isinstance(node, CommitsNode):
+            child = self._lookup_commit(snapshot, node, name)
+        elif isinstance(node, RefsNode):
+            child = self._lookup_ref(snapshot, node, name)
+        if child is None:
+            return None
+        return Found(name, self._node_attributes(snapshot, child), child)
+
+    def _lookup_top(self, node: Node, name: bytes) -> Node | None:
+        if name == b"commits":
+            return self._child(node, name, lambda number: CommitsNode(node, name, number))
+        if name == b"refs":
+            return self._child(node, name, lambda number: RefsNode(node, name, number, ""))
+        return None
+
+    def _lookup_commit(self, snapshot: Snapshot, node: Node, name: bytes) -> Node | None:
+        text = name.decode("ascii", "replace")
+        if not is_hex(text) or not _PREFIX_MIN <= len(text) <= 64:
+            return None
+        found = commits_with_prefix(snapshot, text, limit=2)
+        if len(found) != 1:
+            return None
+        commit = found[0]
+        if len(text) < 64:
+            target = commit.hex().encode()
+            return self._link(node, name, target)
+        root = self._commit_root(snapshot, commit)
+        return self._child(node, name, lambda number: TreeNode(node, name, number, root, commit))
+
+    def _lookup_ref(self, snapshot: Snapshot, node: RefsNode, name: bytes) -> Node | None:
+        try:
+            ref = node.prefix + name.decode("ascii")
+        except UnicodeDecodeError:
+            return None
+        commit = snapshot.find_ref(ref)
+        if commit is not None:
+            up = b"../" * (node.prefix.count("/") + 1)
+            return self._link(node, name, up + b"commits/" + commit.hex().encode())
+        if next(snapshot.iter_refs(ref), None) is None:
+            return None
+        return self._child(node, name, lambda number: RefsNode(node, name, number, ref + "/"))
+
+    def _link(self, parent: Node, name: bytes, target: bytes) -> Node:
+        """A link node with this target; a link that led elsewhere leads here from now on."""
+        node = self._child(parent, name, lambda number: LinkNode(parent, name, number, target))
+        if isinstance(node, LinkNode):
+            node.target = target
+        return node
+
+    def _iter_virtual(self, node: Node) -> Iterator[_Lister]:
+        if isinstance(node, TopNode):
+            yield from ((b"commits", ""), (b"refs", ""))
+        elif isinstance(node, CommitsNode):
+            yield from self._iter_commits()
+        elif isinstance(node, RefsNode):
+            with self._index.snapshot() as snapshot:
+                names = {
+                    ref[len(node.prefix) :].partition("/")[0]
+                    for ref, _ in snapshot.iter_refs(node.prefix.rstrip("/"))
+                }
+            yield from ((name.encode(), "") for name in sorted(names))
+
+    def _iter_commits(self) -> Iterator[_Lister]:
+        """Names of commits in order, a window at a time, each from a fresh snapshot."""
+        following = b""
+        while True:
+            with self._index.snapshot() as snapshot:
+                commits = [c for c, _ in islice(snapshot.commits_from(following), _WINDOW)]
+            if not commits:
+                return
+            yield from ((commit.hex().encode(), "") for commit in commits)
+            following = commits[-1] + b"\0"
+
+
+def _tree_bytes(snapshot: Snapshot, digest: Digest) -> bytes:
+    encoded = snapshot.find_tree(digest)
+    if encoded is None:
+        raise ObjectMissingError("tree", digest)
+    return encoded
+
+
+def _file_attributes(number: int, file: File) -> Attributes:
+    mode = file_type(file) | file.mode
+    if isinstance(file, RegularFile):
+        return Attributes(number, mode, file.uid, file.gid, file.size, 0, 0, fixed=True)
+    size = len(getattr(file, "target", b""))
+    major, minor = getattr(file, "major", 0), getattr(file, "minor", 0)
+    return Attributes(number, mode, file.uid, file.gid, size, major, minor, fixed=True)

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Checking out a commit as ordinary files: hard links to the objects where that can be.
+
+A checkout to a new place is made under a hidden name beside it, ``.NAME.checkout-…``, and renamed
+when it is complete: whatever happens, the destination is absent or whole. Nothing is synced; who
+needs that (a deployment does) syncs afterwards. In a union the files of an existing directory are
+added to one by one, each of them whole.
+
+The parent process makes the directories and hands the files of each to worker processes; modes of
+directories are set last, so that read-only ones can be filled.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ostreefs_store import durable
+from ostreefs_store.beneath import open_beneath
+from ostreefs_store.codec import read_file
+from ostreefs_store.content import copy_file, hash_file
+from ostreefs_store.errors import CheckoutConflictError, ObjectMissingError, PrivilegeError
+from ostreefs_store.index import Snapshot
+from ostreefs_store.metadata import (
+    Credentials,
+    create_mode,
+    read_xattrs,
+    set_owner,
+    write_metadata,
+    write_xattrs,
+)
+from ostreefs_store.model import (
+    BlockDevice,
+    CharDevice,
+    Digest,
+    Fifo,
+    File,
+    RegularFile,
+    Symlink,
+    Tree,
+    file_type,
+)
+from ostreefs_store.objects import ObjectFiles, object_name
+from ostreefs_store.parallel import map_unordered
+from ostreefs_store.repository import Repository
+from ostreefs_store.traverse import find_node, read_tree_object
+
+Union = Literal["none", "overwrite", "add", "identical"]
+
+Progress = Callable[[int], None]
+"""Called now and then with the number of files that were made so far."""
+
+_JOB_FILES = 256
+_Job = list[tuple[bytes, list[tuple[bytes, Digest, bytes]]]]
+"""(path of a directory, [(name, file digest, canonical bytes), …]), …"""
+
+
+class CheckoutOptions(NamedTuple):
+    """How to check out; the words are ostree's.
+
+    `user`: owner and xattrs are those of whoever checks out. `require_hardlinks`: fail rather than
+    copy. `force_copy`: never link. `union`: what to do with an existing destination.
+    """
+
+    user: bool = False
+    require_hardlinks: bool = False
+    force_copy: bool = False
+    union: Union = "none"
+    subpath: bytes = b"/"
+
+
+class CheckoutResult(NamedTuple):
+    """What was made, and which device nodes could not be made by an ordinary user."""
+
+    files: int
+    skipped_devices: list[bytes]
+
+
+def checkout(
+    repository: Repository,
+    root: Digest,
+    destination: Path,
+    options: CheckoutOptions,
+    progress: Progress | None = None,
+) -> CheckoutResult:
+    """Check out a tree.
+
+    Raises `FileExistsError` for a destination that is there (unless a union is asked for),
+    `CheckoutConflictError`, `PrivilegeError`, `PathNotFoundError`.
+    """
+    filler = _Filler(repository, options, progress)
+    with repository.in_use(), repository.index.snapshot() as snapshot:
+        top = _find_top(snapshot, root, options.subpath)
+        if options.union != "none" and destination.is_dir():
+            return filler.fill(snapshot, top, destination, new=False)
+        if os.path.lexists(destination):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination))
+        hidden = f".{destination.name[:200]}.checkout-{secrets.token_hex(4)}"
+        temporary = destination.absolute().with_name(hidden)
+        temporary.mkdir(0o700)
+        durable.trace("checkout:begun")
+        try:
+            result = filler.fill(snapshot, top, temporary, new=True)
+            durable.rename_new(temporary, destination)
+        except BaseException:
+            import shutil  # noqa: PLC0415 -- only for what goes wrong
+
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return result
+
+
+class _Filler:
+    """Fills a directory: plan and workers together."""
+
+    def __init__(
+        self, repository: Repository, options: CheckoutOptions, progress: Progress | None
+    ) -> None:
+        self._objects = repository.objects
+        self._options = options
+        self._links = _links_possible(repository, options)
+        self._progress = progress
+
+    def fill(
+        self, snapshot: Snapshot, top: Tree, destination: Path, *, new: bool
+    ) -> CheckoutResult:
+        """Make everything under `top`; a `new` destination gets the metadata of `top`, too."""
+        root_fd = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            made = [(b"", top)] if new else []
+            plan = _Plan(snapshot, root_fd, self._options.union, made)
+            maker = _FileMaker(self._objects, root_fd, self._options, links=self._links)
+            files = 0
+            skipped: list[bytes] = []
+            for count, devices in map_unordered(maker.make_batch, plan.jobs(top)):
+                files += count
+                skipped += devices
+                if self._progress is not None:
+                    self._progress(files)
+            for path, tree in reversed(made):
+                _finish_directory(root_fd, path, tree, user=self._options.user)
+        finally:
+            os.close(root_fd)
+        return CheckoutResult(files, skipped)
+
+
+def _links_possible(repository: Repository, options: CheckoutOptions) -> bool:
+    """Whether the objects' inodes are what this checkout must show."""
+    mode = repository.config.mode
+    fits = options.user == (mode == "bare-user") and not options.force_copy
+    if options.require_hardlinks and not fits:
+        needed = "needs -U" if mode == "bare-user" else "cannot be combined with -U"
+        raise PrivilegeError(f"a hardlink checkout of a {mode} repository {needed} (and not -C)")
+    return fits
+
+
+def _find_top(snapshot: Snapshot, root: Digest, subpath: bytes) -> Tree:
+    """The directory to check out; for a file, its directory with nothing else in it."""
+    node = find_node(snapshot, root, subpath)
+    if isinstance(node.item, Tree):
+        return node.item
+    above = find_node(snapshot, root, os.path.dirname(node.path)).item
+    assert isinstance(above, Tree)
+    name = os.path.basename(node.path)
+    kept = tuple(entry for entry in above.entries if entry.name == name)
+    return Tree(above.mode, above.uid, above.gid, above.xattrs, kept)
+
+
+class _Plan:
+    """The parent's part: walks the tree, makes the directories, says which files go where."""
+
+    def __init__(
+        self, snapshot: Snapshot, root_fd: int, union: Union, made: list[tuple[bytes, Tree]]
+    ) -> None:
+        self._snapshot = snapshot
+        self._root_fd = root_fd
+        self._union = union
+        self._made = made
+
+    def jobs(self, top: Tree) -> Iterator[_Job]:
+        """Yield the files to make, in portions of a fair size; their directories are there."""
+        job: _Job = []
+        count = 0
+        stack = [(b"", top)]
+        while stack:
+            path, tree = stack.pop()
+            found = self._snapshot.find_files([e.digest for e in tree.entries if not e.is_tree])
+            files: list[tuple[bytes, Digest, bytes]] = []
+            for entry in tree.entries:
+                if entry.is_tree:
+                    child = read_tree_object(self._snapshot, entry.digest)
+                    stack.append((self._ensure_directory(path, entry.name, child), child))
+                    continue
+                encoded = found.get(entry.digest)
+                if encoded is None:
+                    raise ObjectMissingError("file", entry.digest)
+                if not files:
+                    job.append((path, files))
+                files.append((entry.name, entry.digest, encoded))
+                count += 1
+                if count >= _JOB_FILES:
+                    yield job
+                    job, files, count = [], [], 0
+        if job:
+            yield job
+
+    def _ensure_directory(self, above: bytes, name: bytes, tree: Tree) -> bytes:
+        path = os.path.join(above, name)
+        with open_beneath(self._root_fd, above) as fd:
+            try:
+                os.mkdir(name, 0o700, dir_fd=fd)
+            except FileExistsError:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if self._union == "none" or not stat.S_ISDIR(found.st_mode):
+                    raise CheckoutConflictError(path, "something else is in its place") from None
+                return path
+        self._made.append((path, tree))
+        return path
+
+
+class _FileMaker:
+    """The workers' part: makes files in directories that exist."""
+
+    def __init__(
+        self, objects: ObjectFiles, root_fd: int, options: CheckoutOptions, *, links: bool
+    ) -> None:
+        self._objects = objects
+        self._root_fd = root_fd
+        self._options = options
+        self._links = links
+        self._credentials = Credentials.own()
+        self._skipped: list[bytes] = []
+
+    def make_batch(self, job: _Job) -> tuple[int, list[bytes]]:
+        """Make files; the function that workers run. How many, and the devices left out."""
+        self._skipped = []
+        count = 0
+        previous = os.umask(0)
+        try:
+            for path, files in job:
+                with open_beneath(self._root_fd, path) as dir_fd:
+                    for name, digest, encoded in files:
+                        self._place(dir_fd, path, name, digest, read_file(encoded))
+                count += len(files)
+        finally:
+            os.umask(previous)
+        return count, self._skipped
+
+    def _place(self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File) -> None:
+        try:
+            self._make(dir_fd, path, name, digest, file)
+        except FileExistsError:
+            union, full = self._options.union, os.path.join(path, name)
+            if union == "identical":
+                self._require_identical(dir_fd, full, name, file)
+            elif union == "overwrite":
+                self._overwrite(dir_fd, path, name, digest, file)
+            elif union == "none":
+                raise CheckoutConflictError(full, "it exists already") from None
+        durable.trace("checkout:file")
+
+    def _overwrite(
+        self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File
+    ) -> None:
+        """Replace a file by a whole one; a directory is never replaced."""
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            raise CheckoutConflictError(os.path.join(path, name), "a directory is in its place")
+        temporary = f".ostreefs-{secrets.token_hex(8)}".encode()
+        self._make(dir_fd, path, temporary, digest, file)
+        durable.trace("checkout:overwriting")
+        with suppress(FileNotFoundError):  # nothing was made of a device node that was left out
+            os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        with suppress(FileNotFoundError):  # rename(2) leaves both names of one inode alone
+            os.unlink(temporary, dir_fd=dir_fd)
+
+    def _make(self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File) -> None:
+        """Make a file of any kind under a free name. Raises `FileExistsError`."""
+        if isinstance(file, RegularFile):
+            if not (self._links and file.size and self._link(dir_fd, path, name, digest)):
+                self._copy(dir_fd, name, digest, file)
+            return
+        if isinstance(file, Symlink):
+            os.symlink(file.target, name, dir_fd=dir_fd)
+        elif isinstance(file, Fifo):
+            os.mkfifo(name, file.mode, dir_fd=dir_fd)
+        elif self._options.user and self._credentials.uid != 0:
+            self._skipped.append(os.path.join(path, name))
+            return
+        else:
+            device = os.makedev(file.major, file.minor)
+            os.mknod(name, file_type(file) | file.mode, device, dir_fd=dir_fd)
+        self._finish_special(dir_fd, name, file)
+
+    def _link(self, dir_fd: int, path: bytes, name: bytes, digest: Digest) -> bool:
+        """Link the object here; False where its inode can have no further link."""
+        try:
+            os.link(
+                object_name(digest),
+                name,
+                src_dir_fd=self._objects.fd,
+                dst_dir_fd=dir_fd,
+                follow_symlinks=False,
+            )
+        except FileNotFoundError:
+            raise ObjectMissingError("file", digest) from None
+        except OSError as error:
+            if error.errno not in {errno.EMLINK, errno.EXDEV, errno.EPERM}:
+                raise
+            if self._options.require_hardlinks:
+                detail = f"no hard link can be made: {error.strerror}"
+                raise CheckoutConflictError(
+                    os.path.join(path, name), detail, hint="without -H it would be copied"
+                ) from None
+            return False
+        return True
+
+    def _copy(self, dir_fd: int, name: bytes, digest: Digest, file: RegularFile) -> None:
+        wanted = self._own(file) if self._options.user else file
+        mode = create_mode(wanted, self._credentials)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        target = os.open(name, flags, mode, dir_fd=dir_fd)
+        try:
+            if file.size:
+                source = self._objects.open(digest)
+                try:
+                    copy_file(source, target, file.size)
+                finally:
+                    os.close(source)
+            write_metadata(target, wanted, self._credentials, created_mode=mode)
+            os.utime(target, (0, 0))
+        finally:
+            os.close(target)
+
+    def _own(self, file: RegularFile) -> RegularFile:
+        """What a user checkout shows of a file."""
+        return RegularFile(
+            file.mode & 0o777,
+            self._credentials.uid,
+            self._credentials.gid,
+            (),
+            file.content,
+            file.size,
+        )
+
+    def _finish_special(
+        self, dir_fd: int, name: bytes, file: Symlink | Fifo | CharDevice | BlockDevice
+    ) -> None:
+        """Owner, mode, xattrs and times of what cannot be opened."""
+        if not self._options.user:
+            if (file.uid, file.gid) != self._credentials:
+                set_owner(dir_fd, name, file.uid, file.gid)
+            if not isinstance(file, Symlink):
+                os.chmod(name, file.mode, dir_fd=dir_fd)
+            if file.xattrs:
+                write_xattrs(f"/proc/self/fd/{dir_fd}/{os.fsdecode(name)}", file.xattrs)
+        os.utime(name, (0, 0), dir_fd=dir_fd, follow_symlinks=False)
+
+    def _require_identical(self, dir_fd: int, path: bytes, name: bytes, file: File) -> None:
+        """Raise unless what is there is what we would have made."""
+        if not self._is_identical(dir_fd, name, file):
+            raise CheckoutConflictError(path, "a different file is in its place")
+
+    def _is_identical(self, dir_fd: int, name: bytes, file: File) -> bool:
+        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_IFMT(found.st_mode) != file_type(file):
+            return False
+        target = f"/proc/self/fd/{dir_fd}/{os.fsdecode(name)}"
+        if not self._options.user:
+            metadata = (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+            if metadata != (file.mode, file.uid, file.gid) or read_xattrs(target) != file.xattrs:
+                return False
+        if isinstance(file, Symlink):
+            return os.fsencode(os.readlink(name, dir_fd=dir_fd)) == file.target
+        if isinstance(file, CharDevice | BlockDevice):
+            return found.st_rdev == os.makedev(file.major, file.minor)
+        return not isinstance(file, RegularFile) or self._has_content(dir_fd, name, file, found)
+
+    @staticmethod
+    def _has_content(dir_fd: int, name: bytes, file: RegularFile, found: os.stat_result) -> bool:
+        if found.st_size != file.size:
+            return False
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            return hash_file(fd, file.size) == file.content
+        finally:
+            os.close(fd)
+
+
+def _finish_directory(root_fd: int, path: bytes, tree: Tree, *, user: bool) -> None:
+    """Give a directory that was made here its owner, mode, xattrs and times."""
+    credentials = Credentials.own()
+    wanted = tree
+    if user:
+        mode = tree.mode & 0o777
+        wanted = Tree(mode, credentials.uid, credentials.gid, (), tree.entries)
+    with open_beneath(root_fd, path) as fd:
+        write_metadata(fd, wanted, credentials, created_mode=0o700)
+        os.utime(fd, (0, 0))

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs.cli.output import ProgressBar, print_json, warn
 from ostreefs_store.checkout import CheckoutOptions, Union, checkout
 from ostreefs_store.errors import StoreError, printable
 from ostreefs_store.refs import read_commit, resolve
+
+if TYPE_CHECKING:
+    from ostreefs.cli.arguments import Arguments, Parser
 
 
 def add_checkout_arguments(parser: Parser) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
 from ostreefs_store.commit import Message, check_branch, delete_source, write_commit
 from ostreefs_store.errors import StoreError, printable
 from ostreefs_store.ingest import Batch, ingest_directory
-from ostreefs_store.model import Digest
 from ostreefs_store.refs import resolve
-from ostreefs_store.repository import Repository
 from ostreefs_store.statcache import Modifiers
+
+if TYPE_CHECKING:
+    from ostreefs.cli.arguments import Arguments, Parser
+    from ostreefs_store.model import Digest
+    from ostreefs_store.repository import Repository
 
 
 def add_commit_arguments(parser: Parser) -> None:

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from ostreefs.cli.arguments import Arguments, Parser
+from typing import TYPE_CHECKING
+
 from ostreefs.cli.output import print_json, print_line
 from ostreefs_store.diff import diff_trees
 from ostreefs_store.refs import read_commit, resolve
+
+if TYPE_CHECKING:
+    from ostreefs.cli.arguments import Arguments, Parser
 
 
 def add_diff_arguments(parser: Parser) -> None:

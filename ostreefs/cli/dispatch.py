@@ -11,12 +11,14 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ostreefs import __version__
 from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs_store.errors import CorruptionError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -53,12 +55,9 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except CorruptionError as error:
-        _complain(str(error), error.hint)
-        return EXIT_CORRUPTION
     except StoreError as error:
         _complain(str(error), error.hint)
-        return EXIT_FAILURE
+        return EXIT_CORRUPTION if isinstance(error, CorruptionError) else EXIT_FAILURE
     except OSError as error:
         _complain(_describe(error), _HINTS.get(error.errno or 0))
         return EXIT_FAILURE
@@ -70,8 +69,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 _HINTS = {
-    errno.ENOSPC: "the disk is full; nothing that was committed is lost: free some space, try again",
-    errno.EDQUOT: "your quota is used up; nothing that was committed is lost",
+    errno.ENOSPC: "nothing that was committed is lost: free some space and try again",
+    errno.EDQUOT: "nothing that was committed is lost: your quota is used up",
 }
 
 

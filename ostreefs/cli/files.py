@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs.cli.output import print_json, print_line
 from ostreefs_store.errors import PathNotFoundError
-from ostreefs_store.index import Snapshot
 from ostreefs_store.model import (
     BlockDevice,
     CharDevice,
@@ -22,8 +20,14 @@ from ostreefs_store.model import (
     Xattrs,
 )
 from ostreefs_store.refs import read_commit, resolve
-from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import Node, find_node, iter_children, iter_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ostreefs.cli.arguments import Arguments, Parser
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.repository import Repository
 
 _CHUNK = 1 << 20
 _KINDS: dict[type, tuple[str, str]] = {

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs.cli.output import print_json
-from ostreefs_store.model import Commit, Digest
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.traverse import iter_history
+
+if TYPE_CHECKING:
+    from ostreefs.cli.arguments import Arguments, Parser
+    from ostreefs_store.model import Commit, Digest
 
 
 def add_log_arguments(parser: Parser) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-
-from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs.cli.output import print_json
 from ostreefs.fuse import mounts
 from ostreefs.fuse.daemon import run_in_background
 from ostreefs_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ostreefs.cli.arguments import Arguments, Parser
 
 _SYSLOG = "/dev/log"
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
     from tqdm import tqdm
 
 _PATIENCE = 1.0
@@ -24,7 +25,7 @@ def print_line(line: bytes) -> None:
 
 
 def print_json(document: object) -> None:
-    """Print a JSON document; bytes that are no UTF-8 become lone surrogates, as `os.fsdecode` has it."""
+    """Print a JSON document. Bytes that are no UTF-8 become what `os.fsdecode` gives."""
     import json  # noqa: PLC0415 -- only for those who ask for it
 
     print(json.dumps(document, indent=2, default=_encode))
@@ -47,7 +48,7 @@ def inform(message: str) -> None:
 
 
 class ProgressBar:
-    """A bar on stderr for work that takes longer than a second; nothing unless it is a terminal."""
+    """A bar on stderr for work of more than a second; nothing unless stderr is a terminal."""
 
     def __init__(self, description: str, unit: str) -> None:
         self._description = description
@@ -56,7 +57,7 @@ class ProgressBar:
         self._enabled = sys.stderr.isatty()
         self._bar: tqdm[Any] | None = None
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -92,7 +93,7 @@ class ProgressBar:
 def format_size(count: float) -> str:
     """Bytes for a person."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:  # noqa: PLR2004 -- what the units mean
+        if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"

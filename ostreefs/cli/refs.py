@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from ostreefs.cli.arguments import Arguments, Parser
+from typing import TYPE_CHECKING
+
 from ostreefs.cli.output import print_json
 from ostreefs_store.errors import RefExistsError, StoreError
 from ostreefs_store.refs import delete_refs, resolve, set_ref
+
+if TYPE_CHECKING:
+    from ostreefs.cli.arguments import Arguments, Parser
 
 
 def add_refs_arguments(parser: Parser) -> None:

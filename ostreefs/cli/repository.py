@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from ostreefs.cli.arguments import Arguments, Parser
 from ostreefs.cli.output import ProgressBar, print_json
 from ostreefs_store.fsck import Report, check_repository
-from ostreefs_store.objects import MODES
+from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
+
+if TYPE_CHECKING:
+    from ostreefs.cli.arguments import Arguments, Parser
 
 EXIT_CORRUPTION = 3
 
@@ -26,7 +29,8 @@ def add_init_arguments(parser: Parser) -> None:
 
 def run_init(arguments: Arguments) -> int:
     """Make a repository; one of the same mode that is there already is left alone."""
-    mode = arguments.mode or ("bare" if os.geteuid() == 0 else "bare-user")
+    default: Mode = "bare" if os.geteuid() == 0 else "bare-user"
+    mode: Mode = arguments.mode or default
     created = Repository.init(arguments.repository_path, mode)
     if arguments.json:
         path = str(arguments.repository_path.resolve())

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Commits as read-only directories: `tree` (the namespace, no FUSE), `operations` (the adapter to
-pyfuse3), `serve` (the process that serves a mount), `mounts` (what is mounted where).
+"""Commits as read-only directories.
+
+`tree` is the namespace and knows no FUSE, `operations` the adapter to pyfuse3, `serve` the process
+that serves a mount, `daemon` how it gets into the background, `mounts` what is mounted where.
 """

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import pickle  # noqa: S403 -- between a process and its own fork
+import pickle
 import signal
 from collections.abc import Callable
 

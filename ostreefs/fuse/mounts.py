@@ -11,11 +11,13 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 FSTYPE = "fuse.ostreefs"
 _DEVICE = "/dev/fuse"

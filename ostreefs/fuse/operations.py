@@ -16,8 +16,7 @@ import functools
 import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import pyfuse3
 import trio
@@ -41,7 +40,11 @@ from ostreefs.fuse.tree import Attributes, Listing, Namespace, StaleError
 from ostreefs_store.errors import StoreError
 from ostreefs_store.model import RegularFile, Symlink
 from ostreefs_store.names import NAME_MAX, RESERVED_XATTR_PREFIX
-from ostreefs_store.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from ostreefs_store.repository import Repository
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +127,7 @@ class Operations(pyfuse3.Operations):
         """Show attributes."""
         return _entry(self._namespace.attributes(inode))
 
-    async def forget(self, inode_list: list[tuple[InodeT, int]]) -> None:
+    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Drop what the kernel has dropped."""
         for inode, count in inode_list:
             self._namespace.forget(inode, count)
@@ -202,7 +205,7 @@ class Operations(pyfuse3.Operations):
                 if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
                     raise
                 count = -1
-            if count == size or count == 0:
+            if count in {size, 0}:
                 # Copied by the caller before anything else runs.
                 return self._view[:count]  # type: ignore[return-value]  # any buffer will do
         return await trio.to_thread.run_sync(os.pread, fh, size, off)
@@ -322,7 +325,7 @@ class Operations(pyfuse3.Operations):
         _refuse()
 
     @_handler
-    async def rename(  # noqa: PLR0913, PLR0917 -- as pyfuse3 has it
+    async def rename(
         self,
         parent_inode_old: InodeT,
         name_old: FileNameT,

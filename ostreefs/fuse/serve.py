@@ -7,10 +7,8 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyfuse3
 import trio
@@ -20,6 +18,10 @@ from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.tree import Namespace
 from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ def _raise_file_limit() -> None:
 
 @contextmanager
 def _errors_of_libfuse(mount_point: Path) -> Iterator[None]:
-    """libfuse says on stderr why a mount failed: make an error of its last line."""
+    """Libfuse says on stderr why a mount failed: make an error of its last line."""
     saved = os.dup(2)
     captured = os.memfd_create("stderr")
     os.dup2(captured, 2)

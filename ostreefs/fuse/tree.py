@@ -24,7 +24,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
@@ -34,7 +34,9 @@ from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
 from ostreefs_store.model import Digest, File, RegularFile, TreeEntry, Xattrs, file_type
 from ostreefs_store.names import is_hex
 from ostreefs_store.refs import commits_with_prefix
-from ostreefs_store.repository import Repository
+
+if TYPE_CHECKING:
+    from ostreefs_store.repository import Repository
 
 ROOT = 1
 _FILE_BIT = 1 << FILE_NUMBER_BITS
@@ -159,8 +161,7 @@ class Listing:
                 if not window:
                     return
                 self._window, self._window_start, offset = resolve(window), position, 0
-            for found in self._window[offset:]:
-                yield found
+            yield from self._window[offset:]
             position = self._window_start + len(self._window)
 
 
@@ -361,9 +362,12 @@ class Namespace:
         files = snapshot.find_files([entry.digest for entry in entries if not entry.is_tree])
         twins = snapshot.collision_count() > 0
         found: list[Found] = []
-        for name, is_tree, digest in [(e.name, e.is_tree, e.digest) for e in entries]:
-            if is_tree:
-                child = self._child(node, name, lambda n, d=digest: TreeNode(node, name, n, d))
+        for entry in entries:
+            name, digest = entry.name, entry.digest
+            if entry.is_tree:
+                child = self._known_child(node, name)
+                if child is None:
+                    child = TreeNode(node, name, self._new_number(node, name), digest)
                 found.append(Found(name, self._node_attributes(snapshot, child), child))
                 continue
             encoded = files.get(digest)
@@ -385,16 +389,18 @@ class Namespace:
 
     # ---- nodes
 
-    def _child(self, parent: Node, name: bytes, make: Callable[[int], Node]) -> Node:
-        """The node of an entry: the one the kernel knows, or a new one."""
-        known = self._parents.get((parent.number, name))
-        if known is not None:
-            return self._nodes[known]
+    def _known_child(self, parent: Node, name: bytes) -> Node | None:
+        """The node of an entry that the kernel knows."""
+        number = self._parents.get((parent.number, name))
+        return None if number is None else self._nodes[number]
+
+    def _new_number(self, parent: Node, name: bytes) -> int:
+        """The number that an entry has whenever it is known, unless another one holds it."""
         key = parent.number.to_bytes(8, "big") + name
         number = int.from_bytes(blake3(key).digest()[:8], "big") & _NODE_MASK
         while number <= ROOT or number in self._nodes:
             number = (number + 1) & _NODE_MASK
-        return make(number)
+        return number
 
     def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
         if isinstance(node, TreeNode):
@@ -424,9 +430,13 @@ class Namespace:
 
     def _lookup_top(self, node: Node, name: bytes) -> Node | None:
         if name == b"commits":
-            return self._child(node, name, lambda number: CommitsNode(node, name, number))
+            return self._known_child(node, name) or CommitsNode(
+                node, name, self._new_number(node, name)
+            )
         if name == b"refs":
-            return self._child(node, name, lambda number: RefsNode(node, name, number, ""))
+            return self._known_child(node, name) or RefsNode(
+                node, name, self._new_number(node, name), ""
+            )
         return None
 
     def _lookup_commit(self, snapshot: Snapshot, node: Node, name: bytes) -> Node | None:
@@ -440,8 +450,11 @@ class Namespace:
         if len(text) < 64:
             target = commit.hex().encode()
             return self._link(node, name, target)
+        known = self._known_child(node, name)
+        if known is not None:
+            return known
         root = self._commit_root(snapshot, commit)
-        return self._child(node, name, lambda number: TreeNode(node, name, number, root, commit))
+        return TreeNode(node, name, self._new_number(node, name), root, commit)
 
     def _lookup_ref(self, snapshot: Snapshot, node: RefsNode, name: bytes) -> Node | None:
         try:
@@ -454,14 +467,18 @@ class Namespace:
             return self._link(node, name, up + b"commits/" + commit.hex().encode())
         if next(snapshot.iter_refs(ref), None) is None:
             return None
-        return self._child(node, name, lambda number: RefsNode(node, name, number, ref + "/"))
+        known = self._known_child(node, name)
+        if isinstance(known, RefsNode):
+            return known
+        return RefsNode(node, name, self._new_number(node, name), ref + "/")
 
     def _link(self, parent: Node, name: bytes, target: bytes) -> Node:
         """A link node with this target; a link that led elsewhere leads here from now on."""
-        node = self._child(parent, name, lambda number: LinkNode(parent, name, number, target))
-        if isinstance(node, LinkNode):
-            node.target = target
-        return node
+        known = self._known_child(parent, name)
+        if isinstance(known, LinkNode):
+            known.target = target
+            return known
+        return LinkNode(parent, name, self._new_number(parent, name), target)
 
     def _iter_virtual(self, node: Node) -> Iterator[_Lister]:
         if isinstance(node, TopNode):

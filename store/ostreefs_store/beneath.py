@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Opening directories beneath another one, never through a symbolic link, however long the path."""
+"""Opening directories beneath another one, however long the path."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _STEP = 4000
 """Bytes of a path that the kernel takes at once (PATH_MAX is 4096)."""

@@ -18,15 +18,13 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store import durable
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import read_file
 from ostreefs_store.content import copy_file, hash_file
 from ostreefs_store.errors import CheckoutConflictError, ObjectMissingError, PrivilegeError
-from ostreefs_store.index import Snapshot
 from ostreefs_store.metadata import (
     Credentials,
     create_mode,
@@ -48,8 +46,13 @@ from ostreefs_store.model import (
 )
 from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
-from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node, read_tree_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.repository import Repository
 
 Union = Literal["none", "overwrite", "add", "identical"]
 

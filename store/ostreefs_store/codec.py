@@ -13,8 +13,7 @@ and every name in it is valid. Anything else raises `FormatError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -35,11 +34,14 @@ from ostreefs_store.model import (
     Xattrs,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _T = TypeVar("_T")
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
 _encode = _encoder.encode
-_file_decoder = msgspec.msgpack.Decoder(File)
+_file_decoder: msgspec.msgpack.Decoder[File] = msgspec.msgpack.Decoder(File)
 _tree_decoder = msgspec.msgpack.Decoder(Tree)
 _tree_head_decoder = msgspec.msgpack.Decoder(TreeHead)
 _commit_decoder = msgspec.msgpack.Decoder(Commit)

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store import durable, names
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import commit_digest, encode_commit
-from ostreefs_store.index import Transaction
-from ostreefs_store.ingest import Batch
 from ostreefs_store.model import Commit, Digest, MetadataValue
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.refs import check_free, read_commit, set_ref
-from ostreefs_store.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ostreefs_store.index import Transaction
+    from ostreefs_store.ingest import Batch
+    from ostreefs_store.repository import Repository
 
 
 class Message(NamedTuple):
@@ -53,8 +56,8 @@ def write_commit(
 ) -> tuple[Digest, bool]:
     """Publish a batch as a commit of `branch`; the commit id, and whether it is new.
 
-    `parent` None means the branch's present commit, if it has one; "none" means no parent. With `skip_if_unchanged` a
-    tree equal to the parent's makes no commit and gives the parent's id.
+    `parent` None means the branch's present commit, if it has one; "none" means no parent. With
+    `skip_if_unchanged` a tree equal to the parent's makes no commit and gives the parent's id.
     """
     with repository.index.transaction() as transaction, _synced(repository, batch):
         parents = _parents(transaction, branch, parent)
@@ -62,9 +65,12 @@ def write_commit(
         transaction.put_trees(batch.trees)
         transaction.put_inodes(batch.inodes)
         transaction.put_directory_records(batch.directory_records)
-        if skip_if_unchanged and parents:
-            if read_commit(transaction, parents[0]).root == batch.root:
-                return parents[0], False
+        if (
+            skip_if_unchanged
+            and parents
+            and read_commit(transaction, parents[0]).root == batch.root
+        ):
+            return parents[0], False
         commit = Commit(
             root=batch.root,
             parents=parents,

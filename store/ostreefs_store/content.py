@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from ostreefs_store.model import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHUNK = 1 << 20
 """Bytes that are read, hashed and written at a time."""

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ostreefs_store.index import Snapshot
-from ostreefs_store.model import Digest, Tree
+from ostreefs_store.model import Digest, Tree, TreeEntry
 from ostreefs_store.traverse import Node, find_node, iter_children, iter_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ostreefs_store.index import Snapshot
 
 ChangeKind = Literal["A", "D", "M"]
 
@@ -76,7 +79,7 @@ def _pair_children(
         yield before.get(path), after.get(path)
 
 
-def _without(node: Node, same: set[object]) -> Node:
+def _without(node: Node, same: set[TreeEntry]) -> Node:
     tree = node.item
     assert isinstance(tree, Tree)
     kept = tuple(entry for entry in tree.entries if entry not in same)

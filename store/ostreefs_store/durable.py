@@ -11,9 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def _no_hook(point: str) -> None:

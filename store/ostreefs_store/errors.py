@@ -7,7 +7,10 @@ so that it can never be mistaken for "not found".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class StoreError(Exception):
@@ -28,7 +31,7 @@ class StoreError(Exception):
 class CorruptionError(StoreError):
     """Something in the repository is not what its digest says."""
 
-    hint = "run 'ostreefs fsck' to see everything that is damaged"
+    hint: str | None = "run 'ostreefs fsck' to see everything that is damaged"
 
 
 class FormatError(CorruptionError):
@@ -62,7 +65,7 @@ class ObjectMissingError(CorruptionError):
 class IndexCorruptError(CorruptionError):
     """The LMDB index cannot be read."""
 
-    hint = "restore the folder 'index' from a backup, or pull into a new repository"
+    hint: str | None = "restore the folder 'index' from a backup, or pull into a new repository"
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"the index {path} cannot be read: {detail}")
@@ -73,7 +76,9 @@ class IndexCorruptError(CorruptionError):
 class NotARepositoryError(StoreError):
     """A path that holds no repository."""
 
-    hint = "name one with --repo=PATH or OSTREEFS_REPO, or make one with 'ostreefs init'"
+    hint: str | None = (
+        "name one with --repo=PATH or OSTREEFS_REPO, or make one with 'ostreefs init'"
+    )
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"{path} is not an ostreefs repository: {detail}")
@@ -91,7 +96,7 @@ class RepositoryExistsError(StoreError):
 class UnsupportedFormatError(StoreError):
     """A repository written by a newer program."""
 
-    hint = "use a newer ostreefs"
+    hint: str | None = "use a newer ostreefs"
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"the repository {path} needs a newer ostreefs: {detail}")
@@ -119,7 +124,7 @@ class IndexFullError(StoreError):
 class RevisionNotFoundError(StoreError):
     """No commit answers to a revision."""
 
-    hint = "'ostreefs refs' lists the refs, 'ostreefs log REF' the commits of one"
+    hint: str | None = "'ostreefs refs' lists the refs, 'ostreefs log REF' the commits of one"
 
     def __init__(self, revision: str, detail: str = "no such ref or commit") -> None:
         super().__init__(f"revision '{revision}' not found: {detail}")
@@ -129,7 +134,7 @@ class RevisionNotFoundError(StoreError):
 class AmbiguousRevisionError(StoreError):
     """A prefix that several commits share."""
 
-    hint = "give more digits"
+    hint: str | None = "give more digits"
 
     def __init__(self, prefix: str, candidates: Sequence[str]) -> None:
         shown = ", ".join(candidates)
@@ -180,7 +185,7 @@ class PathNotFoundError(StoreError):
 class SourceChangedError(StoreError):
     """A file that kept changing while it was read."""
 
-    hint = "commit a tree that nothing writes to, such as a snapshot"
+    hint: str | None = "commit a tree that nothing writes to, such as a snapshot"
 
     def __init__(self, path: bytes) -> None:
         super().__init__(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import (
     commit_digest,
@@ -21,11 +21,13 @@ from ostreefs_store.codec import (
     tree_digest,
 )
 from ostreefs_store.errors import CorruptionError
-from ostreefs_store.index import Snapshot
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
-from ostreefs_store.repository import Repository
+
+if TYPE_CHECKING:
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.repository import Repository
 
 _JOB_FILES = 256
 

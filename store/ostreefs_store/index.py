@@ -25,12 +25,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import lmdb
 
@@ -41,6 +38,11 @@ from ostreefs_store.errors import (
     ReadOnlyRepositoryError,
 )
 from ostreefs_store.model import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
 
 MAP_SIZE = 1 << 38
 """256 GiB of address space, not of disk: enough for a billion objects without a remap."""
@@ -147,7 +149,7 @@ class Snapshot:
         self._files = index.database("files")
         self._trees = index.database("trees")
 
-    def __enter__(self) -> Snapshot:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -200,7 +202,7 @@ class Snapshot:
         return self._find("statcache", key)
 
     def find_by_number(self, number: int) -> tuple[Digest, bytes] | None:
-        """The file object (digest, canonical bytes) with this `file_number`; the first of several."""
+        """The first file object (digest, canonical bytes) with this `file_number`."""
         with self._transaction.cursor(self._files) as cursor:
             if not cursor.set_range((number << 2).to_bytes(8, "big")):
                 return None
@@ -226,12 +228,12 @@ class Snapshot:
     def iter_refs(self, prefix: str = "") -> Iterator[tuple[str, Digest]]:
         """Refs in order, those alone that are `prefix` or lie under it."""
         for key, value in self._from("refs", prefix.encode()):
-            ref = key.decode()
+            ref = str(key, "utf-8")
             if prefix and ref != prefix and not ref.startswith(prefix + "/"):
                 if not ref.startswith(prefix):
                     return
                 continue
-            yield ref, value
+            yield ref, Digest(value)
 
     def count(self, database: str) -> int:
         """How many entries a database has."""
@@ -242,7 +244,7 @@ class Snapshot:
         found: bytes | None = self._get(key, db=self._index.database(database))
         return found
 
-    def _from(self, database: str, prefix: bytes) -> Iterator[tuple[Digest, bytes]]:
+    def _from(self, database: str, prefix: bytes) -> Iterator[tuple[Any, bytes]]:
         with self._transaction.cursor(self._index.database(database)) as cursor:
             found = cursor.set_range(prefix) if prefix else cursor.first()
             if found:

@@ -14,15 +14,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import decode_file, encode_tree, read_file, tree_digest
 from ostreefs_store.errors import SourceChangedError
-from ostreefs_store.index import Snapshot
 from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
-from ostreefs_store.repository import Repository
 from ostreefs_store.scan import Scanner, SourceDirectory
 from ostreefs_store.statcache import (
     FACTS,
@@ -34,6 +32,10 @@ from ostreefs_store.statcache import (
     pack_facts,
     pack_names,
 )
+
+if TYPE_CHECKING:
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.repository import Repository
 
 _JOB_FILES = 256
 _JOB_BYTES = 16 << 20

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.errors import PrivilegeError
-from ostreefs_store.model import RegularFile, Tree, Xattrs
 from ostreefs_store.names import RESERVED_XATTR_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ostreefs_store.model import RegularFile, Tree, Xattrs
 
 KEPT_NAMESPACES = ("user.", "security.", "trusted.", "system.posix_acl_")
 """The extended attributes that belong to a tree; others describe the filesystem it lies on."""

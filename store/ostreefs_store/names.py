@@ -49,8 +49,8 @@ def check_symlink_target(target: bytes) -> None:
 def check_ref(ref: str) -> None:
     """Raise `InvalidNameError` unless `ref` is a ref's name.
 
-    As in ostree: segments of letters, digits and ``-._`` (and ``+``) that are parted by slashes and
-    start with a letter, a digit or an underscore.
+    As in ostree: segments of letters, digits and ``-._`` (and ``+``), with slashes between them,
+    each starting with a letter, a digit or an underscore.
     """
     if len(ref) > REF_MAX:
         raise InvalidNameError("ref", ref, f"it is longer than {REF_MAX} characters")

@@ -22,16 +22,18 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ostreefs_store import durable
 from ostreefs_store.content import hash_file, write_at
 from ostreefs_store.errors import ObjectCorruptError, ObjectMissingError
 from ostreefs_store.metadata import Credentials, create_mode, read_xattrs, write_metadata
 from ostreefs_store.model import Digest, RegularFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 Mode = Literal["bare", "bare-user"]
 MODES: tuple[Mode, ...] = ("bare", "bare-user")

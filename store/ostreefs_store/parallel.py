@@ -12,19 +12,19 @@ the next; answers come back over another. The parent never blocks on one while t
 from __future__ import annotations
 
 import os
-import pickle  # noqa: S403 -- between a process and its own forks
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ostreefs_store.errors import WorkerError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Iterable, Iterator
 
 B = TypeVar("B")
 R = TypeVar("R")
@@ -72,7 +72,7 @@ class _Pool:
         self._partial: dict[int, list[bytes]] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> Self:
         import socket  # noqa: PLC0415 -- only large work pays for it
 
         kind = socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
@@ -120,25 +120,23 @@ class _Pool:
             if waiting is None and not exhausted:
                 batch = next(batches, _END)
                 exhausted = batch is _END
-                if not exhausted:
-                    waiting = pickle.dumps(batch)
-                    if len(waiting) > MESSAGE_MAX:
-                        waiting = None
-                        yield self._function(batch)
-                        continue
-                    outstanding += 1
+                if not exhausted and len(waiting := pickle.dumps(batch)) > MESSAGE_MAX:
+                    waiting = None
+                    yield self._function(batch)
+                outstanding += waiting is not None
             if waiting is not None and self._send(waiting):
                 waiting = None
             poll.register(self._jobs, select.POLLOUT if waiting is not None else 0)
             idle = waiting is not None or exhausted
-            for fd, _ in poll.poll(None if idle else 0):
-                if fd == self._answers.fileno():
-                    done, answer = self._receive()
-                    if done:
-                        outstanding -= 1
-                        yield answer
-                elif fd in self._pids:
+            for fd, _ in poll.poll(None if idle and outstanding else 0):
+                if fd in self._pids:
                     self._died(fd)
+                if fd != self._answers.fileno():
+                    continue
+                done, answer = self._receive()
+                if done:
+                    outstanding -= 1
+                    yield answer
 
     def _send(self, message: bytes) -> bool:
         try:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import content_digest, encode_file, file_digest
@@ -19,9 +19,13 @@ from ostreefs_store.content import CHUNK, hash_file
 from ostreefs_store.errors import ObjectMissingError, SourceChangedError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile, Xattrs
-from ostreefs_store.objects import ObjectFiles
 from ostreefs_store.scan import regular_file
-from ostreefs_store.statcache import Modifiers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ostreefs_store.objects import ObjectFiles
+    from ostreefs_store.statcache import Modifiers
 
 _ATTEMPTS = 5
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice, takewhile
+from typing import TYPE_CHECKING
 
 from ostreefs_store.codec import decode_commit
 from ostreefs_store.errors import (
@@ -17,9 +18,11 @@ from ostreefs_store.errors import (
     RefConflictError,
     RevisionNotFoundError,
 )
-from ostreefs_store.index import Snapshot, Transaction
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest
 from ostreefs_store.names import check_ref, is_hex
+
+if TYPE_CHECKING:
+    from ostreefs_store.index import Snapshot, Transaction
 
 _SUFFIX = re.compile(r"(\^|~[0-9]*)", re.ASCII)
 _PREFIX_MIN = 4

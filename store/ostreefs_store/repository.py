@@ -14,10 +14,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ostreefs_store import durable
 from ostreefs_store.errors import (
@@ -29,6 +27,10 @@ from ostreefs_store.errors import (
 from ostreefs_store.index import Index
 from ostreefs_store.lock import LOCK_NAME, shared_lock
 from ostreefs_store.objects import MODES, Mode, ObjectFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.toml"
@@ -159,7 +161,7 @@ class Repository:
         self.index.close()
         self.objects.close()
 
-    def __enter__(self) -> Repository:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,11 +12,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from ostreefs_store.beneath import DIRECTORY_FLAGS
 from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.errors import SourceChangedError
-from ostreefs_store.index import Snapshot
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
     BlockDevice,
@@ -38,6 +38,9 @@ from ostreefs_store.statcache import (
     pack_facts,
     pack_names,
 )
+
+if TYPE_CHECKING:
+    from ostreefs_store.index import Snapshot
 
 Recognise = Callable[[os.stat_result], Digest | None]
 """Finds the object whose own inode a stat shows, if there is one."""

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from blake3 import blake3
 
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 SLACK_NS = 50_000_000
 """Longer than a tick of the kernel's coarse clock (at most 10 ms)."""
@@ -31,7 +33,7 @@ COARSE_SLACK_NS = 2_000_000_000
 
 _VERSION = b"1"
 FACTS = 4
-"""Numbers that are kept of each entry: inode, size, mtime, ctime (both in ns); 0 for directories."""
+"""Numbers kept of each entry: inode, size, mtime, ctime (in ns); of directories the inode alone."""
 
 NO_DIGEST = Digest(bytes(DIGEST_SIZE))
 """Stands for an entry that is in no tree, such as a socket."""

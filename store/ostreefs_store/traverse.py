@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import decode_file, decode_tree
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
-from ostreefs_store.index import Snapshot
 from ostreefs_store.model import Commit, Digest, File, Symlink, Tree
 from ostreefs_store.refs import read_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ostreefs_store.index import Snapshot
 
 
 class Node(NamedTuple):

@@ -33,7 +33,7 @@ COARSE_SLACK_NS = 2_000_000_000
 
 _VERSION = b"1"
 FACTS = 4
-"""Numbers kept of each entry: inode, size, mtime, ctime (in ns); of directories the inode alone."""
+"""Numbers kept of each entry: inode, size, mtime, ctime (in ns), or (inode, 0, 0, 0)."""
 
 NO_DIGEST = Digest(bytes(DIGEST_SIZE))
 """Stands for an entry that is in no tree, such as a socket."""

@@ -13,6 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"ostreefs {__version__}")
         return 0
-    from ostreefs.cli.dispatch import run  # noqa: PLC0415 -- see above
+    from ostreefs.cli.dispatch import leave, run  # noqa: PLC0415 -- see above
 
-    return run(words)
+    status = run(words)
+    if argv is None:
+        leave(status)
+    return status

@@ -7,11 +7,12 @@ Exit status: 0 done, 1 expected failure, 2 usage, 3 corruption found, 70 a bug, 
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import sys
-import traceback
-from typing import TYPE_CHECKING, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from ostreefs import __version__
 from ostreefs.cli.arguments import Arguments, Parser
@@ -47,6 +48,7 @@ VERBS = {
 
 def run(argv: Sequence[str]) -> int:
     """Run a command line; the exit status."""
+    gc.disable()  # a command ends before garbage would matter; a daemon turns it on again
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -62,10 +64,20 @@ def run(argv: Sequence[str]) -> int:
         _complain(_describe(error), _HINTS.get(error.errno or 0))
         return EXIT_FAILURE
     except Exception:  # noqa: BLE001 -- a bug: shown whole
+        import traceback  # noqa: PLC0415 -- 4 ms that a program without bugs need not pay
+
         traceback.print_exc()
         _complain("this is a bug in ostreefs; please report it with the lines above", None)
         return EXIT_BUG
     return status
+
+
+def leave(status: int) -> NoReturn:
+    """End the process without tidying its memory: for a large commit that takes 20 ms."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 _HINTS = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -58,6 +59,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
 
     Raises `StoreError` and `OSError` before `ready` is called. SIGTERM and SIGINT unmount.
     """
+    gc.enable()
     _raise_file_limit()
     with Repository.open(request.repository) as repository:
         commit = None

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -104,7 +103,7 @@ def checkout(
             return filler.fill(snapshot, top, destination, new=False)
         if os.path.lexists(destination):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination))
-        hidden = f".{destination.name[:200]}.checkout-{secrets.token_hex(4)}"
+        hidden = durable.temporary_name(f".{destination.name[:200]}.checkout-")
         temporary = destination.absolute().with_name(hidden)
         temporary.mkdir(0o700)
         durable.trace("checkout:begun")
@@ -275,7 +274,7 @@ class _FileMaker:
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             raise CheckoutConflictError(os.path.join(path, name), "a directory is in its place")
-        temporary = f".ostreefs-{secrets.token_hex(8)}".encode()
+        temporary = durable.temporary_name(".ostreefs-").encode()
         self._make(dir_fd, path, temporary, digest, file)
         durable.trace("checkout:overwriting")
         with suppress(FileNotFoundError):  # nothing was made of a device node that was left out

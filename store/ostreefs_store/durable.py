@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,11 @@ def set_trace_hook(hook: Callable[[str], None] | None) -> None:
 def trace(point: str) -> None:
     """Pass a trace point: a line at which a crash must do no harm."""
     _hook(point)
+
+
+def temporary_name(prefix: str) -> str:
+    """A name that nothing else has."""
+    return prefix + os.urandom(8).hex()
 
 
 def sync_filesystem(fd: int) -> None:
@@ -73,7 +77,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
     A crash before the rename leaves a file with a random name that starts with ``.tmp-``.
     """
-    temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
+    temporary = path.with_name(temporary_name(".tmp-"))
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(fd, "wb") as file:

@@ -29,8 +29,10 @@ from ostreefs_store.statcache import (
     Modifiers,
     encode_record,
     forget_racy,
+    is_racy,
     pack_facts,
     pack_names,
+    unpack_names,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Batch(NamedTuple):
     skipped: list[bytes]
     """Paths of sockets, which are in no tree."""
     taken_in: list[tuple[bytes, list[str]]]
-    """Directories, parents first, with the names of the files in each."""
+    """With `consume`: directories, parents first, with the names of the files in each."""
     read_files: int
     read_bytes: int
 
@@ -78,7 +80,7 @@ def ingest_directory(
         stack.callback(os.close, source_fd)
         snapshot = stack.enter_context(repository.index.snapshot())
         reader = FileReader(repository.objects, source_fd, modifiers, consume=consume)
-        ingest = _Ingest(repository, snapshot, modifiers, reader, progress)
+        ingest = _Ingest(repository, snapshot, modifiers, reader, progress, consume=consume)
         try:
             return ingest.run(source_fd)
         except SourceChangedError as error:
@@ -100,12 +102,15 @@ class _Ingest:
         modifiers: Modifiers,
         reader: FileReader,
         progress: Progress | None,
+        *,
+        consume: bool,
     ) -> None:
         self._snapshot = snapshot
         self._objects = repository.objects
         self._modifiers = modifiers
         self._reader = reader
         self._progress = progress
+        self._consume = consume
         self._objects_device = os.fstat(repository.objects.fd).st_dev
         self._scanner = Scanner(snapshot, modifiers, self._recognise)
         self._directories: list[SourceDirectory] = []
@@ -133,7 +138,7 @@ class _Ingest:
             inodes=self._inodes,
             directory_records=self._records,
             skipped=[os.path.join(d.path, name) for d in directories for name in d.skipped],
-            taken_in=[(d.path, _file_names(d)) for d in directories],
+            taken_in=[(d.path, _file_names(d)) for d in directories] if self._consume else [],
             read_files=self._read_files,
             read_bytes=self._read_bytes,
         )
@@ -203,29 +208,23 @@ class _Ingest:
     def _finish(self, directory: SourceDirectory) -> None:
         """Find a directory's tree, its subdirectories being done; note what is new."""
         record = directory.record
+        trees = b"".join(child.tree for _, child in directory.subdirectories)
         if record is not None and directory.unchanged:
-            changed = [
-                (position, child)
-                for position, child in directory.subdirectories
-                if record.digest_at(position) != child.tree
-            ]
-            if not changed and self._snapshot.has_tree(record.tree):
+            if trees == record.trees and self._snapshot.has_tree(record.tree):
                 directory.tree = record.tree
                 return
-            directory.digests = [digest for _, _, digest in record.entries()]
-        for position, child in directory.subdirectories:
-            directory.digests[position] = child.tree
+            directory.load_files()
         encoded = encode_tree(_make_tree(directory))
         directory.tree = tree_digest(encoded)
         if not self._snapshot.has_tree(directory.tree):
             self._trees.append((directory.tree, encoded))
-        self._remember(directory)
+        self._remember(directory, trees)
 
-    def _remember(self, directory: SourceDirectory) -> None:
+    def _remember(self, directory: SourceDirectory, trees: bytes) -> None:
         started = self._scanner.started
         record = DirectoryRecord(
             fingerprint=self._modifiers.fingerprint(),
-            ctime=forget_racy([0, 0, 0, directory.ctime], started)[3],
+            ctime=0 if is_racy(directory.ctime, started) else directory.ctime,
             mode=directory.mode,
             uid=directory.uid,
             gid=directory.gid,
@@ -233,6 +232,8 @@ class _Ingest:
             names=pack_names(directory.names),
             facts=pack_facts(forget_racy(directory.facts, started)),
             digests=b"".join(directory.digests),
+            subdirectories=pack_names(name for name, _ in directory.subdirectories),
+            trees=trees,
             tree=directory.tree,
             skipped=directory.skipped,
         )
@@ -240,20 +241,20 @@ class _Ingest:
 
 
 def _make_tree(directory: SourceDirectory) -> Tree:
-    subdirectories = {position for position, _ in directory.subdirectories}
     entries = [
-        TreeEntry(os.fsencode(name), position in subdirectories, digest)
-        for position, (name, digest) in enumerate(
-            zip(directory.names, directory.digests, strict=True)
-        )
+        TreeEntry(os.fsencode(name), False, digest)
+        for name, digest in zip(directory.names, directory.digests, strict=True)
         if digest != NO_DIGEST
+    ]
+    entries += [
+        TreeEntry(os.fsencode(name), True, child.tree)
+        for name, child in directory.subdirectories
     ]
     entries.sort(key=lambda entry: entry.name)
     return Tree(directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries))
 
 
 def _file_names(directory: SourceDirectory) -> list[str]:
-    subdirectories = {position for position, _ in directory.subdirectories}
-    return [
-        name for position, name in enumerate(directory.names) if position not in subdirectories
-    ]
+    if directory.unchanged and directory.record is not None:
+        return unpack_names(directory.record.names)
+    return directory.names

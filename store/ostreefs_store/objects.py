@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
@@ -170,7 +169,7 @@ class ObjectFiles:
 
         Its name is gone when the block ends; after a crash it stays until `clean_staging`.
         """
-        path = f"{self._tmp}/{secrets.token_hex(16)}"
+        path = f"{self._tmp}/{durable.temporary_name('')}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             yield fd, path

@@ -12,7 +12,6 @@ the next; answers come back over another. The parent never blocks on one while t
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -107,7 +106,8 @@ class _Pool:
 
     def run(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Feed the batches in, yield the answers."""
-        import select  # noqa: PLC0415 -- only large work pays for it
+        import pickle  # noqa: PLC0415 -- only large work pays for these
+        import select  # noqa: PLC0415
 
         poll = select.poll()
         poll.register(self._answers, select.POLLIN)
@@ -146,6 +146,8 @@ class _Pool:
         return True
 
     def _receive(self) -> tuple[bool, Any]:
+        import pickle  # noqa: PLC0415 -- imported already, see `run`
+
         message = self._answers.recv(MESSAGE_MAX + 16)
         sender, more = int.from_bytes(message[:4], "little"), message[4]
         pieces = self._partial.setdefault(sender, [])
@@ -178,6 +180,8 @@ class _Pool:
 
 
 def _answer(answers: socket.socket, function: Callable[[Any], Any], message: bytes) -> None:
+    import pickle  # noqa: PLC0415 -- in a worker alone
+
     try:
         result = (True, function(pickle.loads(message)))  # noqa: S301 -- from our own parent
     except Exception as error:  # noqa: BLE001 -- handed to the parent, which raises it
@@ -191,6 +195,8 @@ def _answer(answers: socket.socket, function: Callable[[Any], Any], message: byt
 
 def _portable(error: Exception) -> Exception:
     """The error itself where it survives pickling, else one with its text."""
+    import pickle  # noqa: PLC0415 -- in a worker alone
+
     try:
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 -- a value of our own
     except Exception:  # noqa: BLE001 -- whatever an exception's constructor makes of it

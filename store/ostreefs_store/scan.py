@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ from ostreefs_store.statcache import (
     decode_record,
     directory_key,
     pack_facts,
-    pack_names,
+    split_digests,
+    unpack_names,
 )
 
 if TYPE_CHECKING:
@@ -49,9 +51,9 @@ Recognise = Callable[[os.stat_result], Digest | None]
 class SourceDirectory:
     """One directory of the source, as the walk found it.
 
-    `facts` has `FACTS` numbers for each of `names`, `digests` a digest for each that needs no
-    reading; `pending` are the positions of those that must be read. A directory with `unchanged`
-    set has the digests of its `record` instead.
+    `names`, `facts` (`FACTS` numbers each) and `digests` are of its files, that is, of everything
+    but directories; `pending` are the positions of those that must be read to have a digest.
+    An `unchanged` directory has the files of its `record` and carries none of its own.
     """
 
     __slots__ = (
@@ -82,14 +84,21 @@ class SourceDirectory:
         self.facts: list[int] = []
         self.digests: list[Digest] = []
         self.pending: list[int] = []
-        self.subdirectories: list[tuple[int, SourceDirectory]] = []
+        self.subdirectories: list[tuple[str, SourceDirectory]] = []
         self.skipped: tuple[bytes, ...] = ()
         self.record: DirectoryRecord | None = None
         self.unchanged = False
         self.tree = NO_DIGEST
 
+    def load_files(self) -> None:
+        """Take the files of an unchanged directory from its record."""
+        assert self.record is not None
+        self.names = unpack_names(self.record.names)
+        self.facts = list(array("q", self.record.facts))
+        self.digests = split_digests(self.record.digests)
+
     def facts_of(self, position: int) -> tuple[int, ...]:
-        """The facts of the entry at a position."""
+        """The facts of the file at a position."""
         return tuple(self.facts[position * FACTS : (position + 1) * FACTS])
 
     def path_of(self, name: str) -> bytes:
@@ -121,16 +130,15 @@ class Scanner:
         try:
             while stack:
                 fd, directory, remaining = stack[-1]
-                found = next(remaining, None)
-                if found is None:
+                name = next(remaining, None)
+                if name is None:
                     stack.pop()
                     if stack:
                         os.close(fd)
                     continue
-                position, name = found
                 child_fd = self._open(fd, directory, name)
                 child, names = self._scan(child_fd, directory.path_of(name))
-                directory.subdirectories.append((position, child))
+                directory.subdirectories.append((name, child))
                 stack.append((child_fd, child, iter(names)))
                 yield child
         finally:
@@ -145,61 +153,57 @@ class Scanner:
         except OSError as error:
             raise _with_path(error, parent.path_of(name)) from None
 
-    def _scan(self, fd: int, path: bytes) -> tuple[SourceDirectory, list[tuple[int, str]]]:
-        """List one directory; also its subdirectories as (position, name)."""
+    def _scan(self, fd: int, path: bytes) -> tuple[SourceDirectory, list[str]]:
+        """Look at one directory; also the names of its subdirectories.
+
+        Its own stat is taken before it is listed: what comes later changes its ctime again.
+        """
         directory = SourceDirectory(path)
-        names = directory.names
-        facts: list[int] = []
-        subdirectories: list[tuple[int, str]] = []
-        others: list[tuple[int, os.stat_result]] = []
-        with os.scandir(fd) as listing:
-            for entry in listing:
-                name = entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    subdirectories.append((len(names), name))
-                    facts += (entry.inode(), 0, 0, 0)
-                else:
-                    found = entry.stat(follow_symlinks=False)
-                    others.append((len(names), found))
-                    facts += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-                names.append(name)
         own = os.fstat(fd)
         directory.key = directory_key(own.st_dev, own.st_ino)
         directory.ctime = own.st_ctime_ns
-        directory.facts = facts
-        record = decode_record(
+        record = directory.record = decode_record(
             self._snapshot.find_directory_record(directory.key), self._fingerprint
         )
-        directory.record = record
         if record is not None and record.ctime == own.st_ctime_ns:
             directory.mode, directory.uid, directory.gid = record.mode, record.uid, record.gid
             directory.xattrs = record.xattrs
-            if record.facts == pack_facts(facts) and record.names == pack_names(names):
+            if _has_same_files(fd, record):
                 directory.unchanged = True
                 directory.skipped = record.skipped
-                return directory, subdirectories
+                return directory, unpack_names(record.subdirectories)
         else:
-            self._read_own_metadata(directory, fd, own)
-        self._resolve(directory, fd, others)
-        return directory, subdirectories
+            directory.mode = stat.S_IMODE(own.st_mode)
+            directory.uid, directory.gid = modified_owner(own, self._modifiers)
+            directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
+        return directory, self._list(directory, fd)
 
-    def _read_own_metadata(self, directory: SourceDirectory, fd: int, own: os.stat_result) -> None:
-        directory.mode = stat.S_IMODE(own.st_mode)
-        directory.uid, directory.gid = modified_owner(own, self._modifiers)
-        directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
+    def _list(self, directory: SourceDirectory, fd: int) -> list[str]:
+        """List a directory and find the digests of its files; the names of its subdirectories."""
+        stats: list[os.stat_result] = []
+        subdirectories: list[str] = []
+        names, facts = directory.names, directory.facts
+        with os.scandir(fd) as listing:
+            for entry in listing:
+                if entry.is_dir(follow_symlinks=False):
+                    subdirectories.append(entry.name)
+                    continue
+                found = entry.stat(follow_symlinks=False)
+                stats.append(found)
+                names.append(entry.name)
+                facts += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        self._resolve(directory, fd, stats)
+        return subdirectories
 
-    def _resolve(
-        self, directory: SourceDirectory, fd: int, others: list[tuple[int, os.stat_result]]
-    ) -> None:
-        """Find the digest of each entry without reading content, where that can be done."""
-        known: dict[bytes, tuple[tuple[int, ...], Digest]] = {}
+    def _resolve(self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]) -> None:
+        """Find the digest of each file without reading content, where that can be done."""
+        known: dict[str, tuple[tuple[int, ...], Digest]] = {}
         if directory.record is not None:
-            known = {name: (facts, digest) for name, facts, digest in directory.record.entries()}
-        directory.digests = [NO_DIGEST] * len(directory.names)
-        for position, found in others:
-            name = directory.names[position]
+            known = {name: (facts, digest) for name, facts, digest in directory.record.files()}
+        directory.digests = [NO_DIGEST] * len(stats)
+        for position, (name, found) in enumerate(zip(directory.names, stats, strict=True)):
             facts = directory.facts_of(position)
-            before = known.get(os.fsencode(name))
+            before = known.get(name)
             if before is not None and before[0] == facts and before[1] != NO_DIGEST:
                 directory.digests[position] = before[1]
             elif stat.S_ISREG(found.st_mode):
@@ -234,6 +238,18 @@ class Scanner:
         kind = CharDevice if stat.S_ISCHR(found.st_mode) else BlockDevice
         major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
         return kind(mode, uid, gid, xattrs, major, minor)
+
+
+def _has_same_files(fd: int, record: DirectoryRecord) -> bool:
+    """Whether the files of a directory that holds the same names have the same facts."""
+    facts: list[int] = []
+    try:
+        for name in unpack_names(record.names):
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            facts += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    except FileNotFoundError:
+        return False
+    return record.facts == pack_facts(facts)
 
 
 def modified_owner(found: os.stat_result, modifiers: Modifiers) -> tuple[int, int]:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a commit remembers of each source directory, so that the next one reads nothing twice.
 
-One record a directory, found by device and inode number. It holds, in the order in which the
-directory lists them, every name with its (inode, size, mtime, ctime) and the digest that came of
-it. An unchanged directory is recognised by comparing two byte strings, without decoding entries.
+One record a directory, found by device and inode number. It holds every file with its (inode,
+size, mtime, ctime) and the digest that came of it. A directory whose own ctime is the same holds
+the same names, and need not be listed; whose files have the same facts holds the same files, which
+is seen by comparing two byte strings.
 
-The ctime cannot be set by anyone, so equal facts mean equal files, with one exception: a file
-changed twice within one tick of the filesystem's clock. Facts younger than `SLACK_NS` when the
+The ctime cannot be set by anyone, so equal facts mean equal files, with one exception: something
+changed twice within one tick of the filesystem's clock. Times younger than `SLACK_NS` when the
 scan began are therefore stored as unknown, as git does for its index
 (https://git-scm.com/docs/racy-git).
 """
@@ -31,9 +32,9 @@ SLACK_NS = 50_000_000
 COARSE_SLACK_NS = 2_000_000_000
 """For filesystems that keep whole seconds, or two of them."""
 
-_VERSION = b"1"
+_VERSION = b"2"
 FACTS = 4
-"""Numbers kept of each entry: inode, size, mtime, ctime (in ns), or (inode, 0, 0, 0)."""
+"""Numbers that are kept of each file: inode, size, mtime and ctime, the times in ns."""
 
 NO_DIGEST = Digest(bytes(DIGEST_SIZE))
 """Stands for an entry that is in no tree, such as a socket."""
@@ -52,7 +53,11 @@ class Modifiers(NamedTuple):
 
 
 class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A source directory as it was. `ctime` 0 means unknown."""
+    """A source directory as it was. `ctime` 0 means unknown.
+
+    Files (everything that is no directory) and subdirectories are apart: `digests` go with
+    `names`, `trees` with `subdirectories`; names are separated by NUL, digests stand end to end.
+    """
 
     fingerprint: bytes
     ctime: int
@@ -63,21 +68,26 @@ class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
     names: bytes
     facts: bytes
     digests: bytes
+    subdirectories: bytes
+    trees: bytes
     tree: Digest
     skipped: tuple[bytes, ...]
 
-    def digest_at(self, position: int) -> Digest:
-        """The digest of the entry at a position."""
-        return Digest(self.digests[position * DIGEST_SIZE : (position + 1) * DIGEST_SIZE])
-
-    def entries(self) -> Iterator[tuple[bytes, tuple[int, ...], Digest]]:
-        """Every entry: name, facts, digest."""
-        if not self.names:
-            return
+    def files(self) -> Iterator[tuple[str, tuple[int, ...], Digest]]:
+        """Every file: name, facts, digest."""
         facts = array("q", self.facts)
-        for position, name in enumerate(self.names.split(b"\0")):
+        for position, name in enumerate(unpack_names(self.names)):
             first = position * FACTS
-            yield name, tuple(facts[first : first + FACTS]), self.digest_at(position)
+            yield name, tuple(facts[first : first + FACTS]), Digest(_slice(self.digests, position))
+
+
+def _slice(digests: bytes, position: int) -> bytes:
+    return digests[position * DIGEST_SIZE : (position + 1) * DIGEST_SIZE]
+
+
+def split_digests(digests: bytes) -> list[Digest]:
+    """Digests that stand end to end."""
+    return [Digest(_slice(digests, at)) for at in range(len(digests) // DIGEST_SIZE)]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -108,6 +118,11 @@ def directory_key(device: int, inode: int) -> bytes:
 def pack_names(names: Iterable[str]) -> bytes:
     """Names as `os.scandir` gives them, as one byte string."""
     return os.fsencode("\0".join(names))
+
+
+def unpack_names(names: bytes) -> list[str]:
+    """What `pack_names` packed."""
+    return os.fsdecode(names).split("\0") if names else []
 
 
 def pack_facts(facts: list[int]) -> bytes:

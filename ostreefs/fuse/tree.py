@@ -255,6 +255,10 @@ class Namespace:
                 found = None if digest is None or encoded is None else (digest, encoded)
             else:
                 found = snapshot.find_by_number(number ^ _FILE_BIT)
+                if found is not None and snapshot.has_collision(found[0]):
+                    found = (
+                        None  # given before there were two: the name leads to a number of its own
+                    )
             if found is None:
                 raise StaleError(number)
             return found[0], read_file(found[1])
@@ -319,10 +323,13 @@ class Namespace:
 
     def acknowledge(self, node: Node) -> None:
         """Count that the kernel has been told of a node once more."""
-        if node.lookups == 0 and node.number not in self._nodes and node.parent is not None:
-            self._nodes[node.number] = node
-            self._parents[node.parent.number, node.name] = node.number
-        node.lookups += 1
+        known = self._nodes.get(node.number)
+        if known is None:
+            self._nodes[node.number] = known = node
+            known.lookups = 0
+            if node.parent is not None:
+                self._parents[node.parent.number, node.name] = node.number
+        known.lookups += 1
 
     def forget(self, number: int, count: int) -> None:
         """The kernel drops `count` of what it was told; forgotten nodes are dropped here, too."""
@@ -332,7 +339,9 @@ class Namespace:
         node.lookups -= count
         if node.lookups <= 0 and node.parent is not None:
             del self._nodes[number]
-            self._parents.pop((node.parent.number, node.name), None)
+            key = node.parent.number, node.name
+            if self._parents.get(key) == number:  # not when another one has the name by now
+                del self._parents[key]
 
     def _node(self, number: int) -> Node:
         node = self._nodes.get(number)

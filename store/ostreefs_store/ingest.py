@@ -247,8 +247,7 @@ def _make_tree(directory: SourceDirectory) -> Tree:
         if digest != NO_DIGEST
     ]
     entries += [
-        TreeEntry(os.fsencode(name), True, child.tree)
-        for name, child in directory.subdirectories
+        TreeEntry(os.fsencode(name), True, child.tree) for name, child in directory.subdirectories
     ]
     entries.sort(key=lambda entry: entry.name)
     return Tree(directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries))

@@ -27,8 +27,14 @@ from typing import TYPE_CHECKING, Literal
 from ostreefs_store import durable
 from ostreefs_store.content import hash_file, write_at
 from ostreefs_store.errors import ObjectCorruptError, ObjectMissingError
-from ostreefs_store.metadata import Credentials, create_mode, read_xattrs, write_metadata
-from ostreefs_store.model import Digest, RegularFile
+from ostreefs_store.metadata import (
+    Credentials,
+    create_mode,
+    read_xattrs,
+    write_metadata,
+    write_xattrs,
+)
+from ostreefs_store.model import Digest, RegularFile, Xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,12 +206,33 @@ class ObjectFiles:
         durable.replace_file_at(self._fd, path, self._fd, object_name(digest))
         return inode
 
-    def adopt(self, digest: Digest, file: RegularFile, fd: int, dir_fd: int, name: str) -> int:
+    def adopt(  # noqa: PLR0913, PLR0917 -- a file as the caller has it, and what it is to be
+        self,
+        digest: Digest,
+        file: RegularFile,
+        fd: int,
+        found: os.stat_result,
+        xattrs: Xattrs | None,
+        dir_fd: int,
+        name: str,
+    ) -> int:
         """Make an existing inode the object file, by a hard link; the inode number.
 
-        Raises `FileExistsError` when the object's name is taken, and `OSError` with EXDEV or
-        EMLINK where a link is not possible.
+        `found` and `xattrs` (None when not known) are what the inode, open as `fd`, has so far.
+        Raises `FileExistsError` when the object's name is taken, and `OSError` with EXDEV, EMLINK
+        or EPERM where a link is not possible.
         """
+        view = self.inode_view(file)
+        if (found.st_uid, found.st_gid) != (view.uid, view.gid):
+            os.fchown(fd, view.uid, view.gid)
+            os.fchmod(fd, view.mode)
+        elif stat.S_IMODE(found.st_mode) != view.mode:
+            os.fchmod(fd, view.mode)
+        if xattrs != view.xattrs:
+            write_xattrs(fd, view.xattrs)
+        if found.st_mtime_ns != 0:
+            os.utime(fd, (0, 0))
+        durable.trace("object:adopting")
         os.link(
             name,
             object_name(digest),
@@ -214,7 +241,7 @@ class ObjectFiles:
             follow_symlinks=False,
         )
         durable.trace("object:adopted")
-        return self._finish(fd, self.inode_view(file), -1)
+        return found.st_ino
 
     def _finish(self, fd: int, view: RegularFile, created_mode: int) -> int:
         """Give an inode all that it must carry."""

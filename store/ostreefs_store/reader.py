@@ -104,7 +104,7 @@ class FileReader:
                     break
                 xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
                 if before.st_size > CHUNK:
-                    stored = self._store_large(fd, before, xattrs)
+                    stored = self._store_large(dir_fd, fd, name, before, xattrs)
                 else:
                     stored = self._store_small(dir_fd, fd, name, before, xattrs)
                 if stored is not None:
@@ -128,16 +128,30 @@ class FileReader:
         inode = 0
         if count:
             with suppress(FileExistsError):
-                if self._consume and before.st_nlink == 1:
-                    inode = self._adopt(digest, file, fd, dir_fd, name)
+                inode = self._adopt(digest, file, fd, before, dir_fd, name)
                 inode = inode or self._objects.add(digest, file, content)
         return digest, encoded, facts, inode
 
-    def _store_large(self, fd: int, before: os.stat_result, xattrs: Xattrs) -> _Result | None:
-        """Store a file that is copied and hashed in one pass; None when it changed meanwhile."""
+    def _store_large(
+        self, dir_fd: int, fd: int, name: str, before: os.stat_result, xattrs: Xattrs
+    ) -> _Result | None:
+        """Store a file that is hashed and copied in one pass; None when it changed meanwhile."""
+        facts = _facts(before)
+        if self._may_adopt(before):
+            content = hash_file(fd, before.st_size)
+            if facts != _facts(os.fstat(fd)):
+                return None
+            file = regular_file(before, xattrs, content, self._modifiers)
+            encoded = encode_file(file)
+            digest = file_digest(encoded)
+            try:
+                inode = self._adopt(digest, file, fd, before, dir_fd, name)
+            except FileExistsError:
+                return digest, encoded, facts, 0
+            if inode:
+                return digest, encoded, facts, inode
         with self._objects.staged() as (staged_fd, staged_path):
             content = hash_file(fd, before.st_size, staged_fd)
-            facts = _facts(before)
             if facts != _facts(os.fstat(fd)):
                 return None
             file = regular_file(before, xattrs, content, self._modifiers)
@@ -148,10 +162,25 @@ class FileReader:
                 inode = self._objects.publish_staged(staged_fd, staged_path, digest, file)
         return digest, encoded, facts, inode
 
-    def _adopt(self, digest: Digest, file: RegularFile, fd: int, dir_fd: int, name: str) -> int:
+    def _may_adopt(self, found: os.stat_result) -> bool:
+        """Whether a source's inode may become the object: nothing else has a name for it."""
+        return self._consume and found.st_nlink == 1
+
+    def _adopt(
+        self,
+        digest: Digest,
+        file: RegularFile,
+        fd: int,
+        found: os.stat_result,
+        dir_fd: int,
+        name: str,
+    ) -> int:
         """Make the source's inode the object; 0 where that cannot be."""
+        if not self._may_adopt(found):
+            return 0
+        xattrs = file.xattrs if self._modifiers.xattrs else None
         try:
-            return self._objects.adopt(digest, file, fd, dir_fd, name)
+            return self._objects.adopt(digest, file, fd, found, xattrs, dir_fd, name)
         except FileExistsError:
             raise
         except OSError as error:

@@ -22,6 +22,7 @@ from ostreefs_store import names
 from ostreefs_store.errors import FormatError, InvalidNameError
 from ostreefs_store.model import (
     DIGEST_SIZE,
+    EMPTY_CONTENT,
     BlockDevice,
     CharDevice,
     Commit,
@@ -133,6 +134,8 @@ def decode_file(encoded: bytes) -> File:
         case RegularFile():
             _require("file", condition=len(file.content) == DIGEST_SIZE, detail="content digest")
             _require("file", condition=0 <= file.size <= _SIZE_MAX, detail="size")
+            is_empty = file.content == EMPTY_CONTENT
+            _require("file", condition=is_empty == (file.size == 0), detail="size and content")
         case Symlink():
             _valid("file", names.check_symlink_target, file.target)
         case CharDevice() | BlockDevice():

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
 from collections.abc import Callable
 
 from ostreefs_store.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 Ready = Callable[[], None]
 
@@ -57,8 +60,10 @@ def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
         os.chdir("/")
         serve(ready)
         status = 0
-    except BaseException as error:  # noqa: BLE001 -- told to the parent, which raises it
-        if not is_ready:
+    except BaseException as error:
+        if is_ready:
+            log.exception("the daemon dies")
+        else:
             _tell(pipe, error)
     finally:
         os._exit(status)

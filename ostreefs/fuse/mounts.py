@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FSTYPE = "fuse.ostreefs"
 _DEVICE = "/dev/fuse"
+_MOUNTINFO = "/proc/self/mountinfo"
 
 
 class MountError(StoreError):
@@ -37,7 +38,7 @@ class Mount(NamedTuple):
 
 def iter_mounts() -> Iterator[Mount]:
     """Every mount that this process sees, see proc_pid_mountinfo(5)."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+    with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for line in lines:
             before, _, after = line.partition(" - ")
             fstype, source, *_ = after.split(" ")
@@ -74,8 +75,11 @@ def check_mount_point(path: Path) -> None:
         ) from None
     if not stat.S_ISDIR(found.st_mode):
         raise MountError(f"mount point {path} is not a directory")
-    if next(os.scandir(path), None) is not None:
-        raise MountError(f"mount point {path} is not empty", hint="mount on an empty directory")
+    with os.scandir(path) as entries:
+        if next(entries, None) is not None:
+            raise MountError(
+                f"mount point {path} is not empty", hint="mount on an empty directory"
+            )
 
 
 def check_fuse() -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NEGATIONS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
+_PAIRS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
+_OPPOSITES = _PAIRS | {no: yes for yes, no in _PAIRS.items()}
 
 
 class MountRequest(NamedTuple):
@@ -40,15 +41,19 @@ class MountRequest(NamedTuple):
 
 
 def fuse_options(request: MountRequest) -> set[str]:
-    """The options for libfuse: read-only, permissions checked by the kernel, nosuid, nodev."""
+    """The options for libfuse: read-only, permissions checked by the kernel, nosuid, nodev.
+
+    libfuse gets them in no order, so the last of two opposites is the only one. ``rw`` is ignored.
+    """
     options = {"ro", "default_permissions", "nosuid", "nodev", "subtype=ostreefs"}
     source = str(request.repository)
     if request.revision is not None:
         source += f"#{request.revision}"
     options.add("fsname=" + source.replace("\\", "\\\\").replace(",", "\\,"))
     for option in request.options:
-        options.discard(_NEGATIONS.get(option, option))
+        options.discard(_OPPOSITES.get(option, option))
         options.add(option)
+    options.discard("rw")
     if request.debug:
         options.add("debug")
     return options

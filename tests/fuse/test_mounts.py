@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Mount points, and what is mounted where, without mounting."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ostreefs.fuse import mounts
+from ostreefs.fuse.mounts import Mount, MountError
+
+MOUNTINFO = (
+    r"""
+21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+22 21 0:21 / /mnt/a\040b ro,nosuid shared:2 master:3 - fuse.ostreefs /repo#main ro,user_id=0
+23 21 0:22 / /tab\011nl\012bs\134hash\043end rw - tmpfs /a\040-\040b rw
+24 21 0:23 / /twice rw - tmpfs one rw
+25 24 0:24 / /twice rw - fuse.ostreefs two rw
+26 21 0:25 / /dash\040-\040dash rw optional:1 optional:2 - fuse.ostreefs x rw
+27 21 0:26 / /latin-%b rw - tmpfs none rw
+28 21 0:27 / /cr-%c-end rw - tmpfs none rw
+""".lstrip()
+    .encode()
+    .replace(b"%b", b"\xff")
+    .replace(b"%c", b"\r")
+)
+
+
+@pytest.fixture
+def mountinfo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the kernel's file be ours."""
+    path = tmp_path / "mountinfo"
+    path.write_bytes(MOUNTINFO)
+    monkeypatch.setattr(mounts, "_MOUNTINFO", path)
+
+
+@pytest.mark.usefixtures("mountinfo")
+def test_mountinfo() -> None:
+    assert list(mounts.iter_mounts()) == [
+        Mount("/dev/vda", "/", "ext4"),
+        Mount("/repo#main", "/mnt/a b", "fuse.ostreefs"),
+        Mount("/a - b", "/tab\tnl\nbs\\hash#end", "tmpfs"),
+        Mount("one", "/twice", "tmpfs"),
+        Mount("two", "/twice", "fuse.ostreefs"),
+        Mount("x", "/dash - dash", "fuse.ostreefs"),
+        Mount("none", os.fsdecode(b"/latin-\xff"), "tmpfs"),
+        Mount("none", "/cr-\r-end", "tmpfs"),
+    ]
+
+
+@pytest.mark.usefixtures("mountinfo")
+def test_the_topmost_mount_counts() -> None:
+    assert mounts.find_mount("/twice") == Mount("two", "/twice", "fuse.ostreefs")
+    assert mounts.find_mount("/mnt/../mnt/a b/") == Mount(
+        "/repo#main", "/mnt/a b", "fuse.ostreefs"
+    )
+    assert mounts.find_mount("/mnt") is None
+
+
+def test_the_real_mountinfo() -> None:
+    assert mounts.find_mount("/") is not None
+    assert mounts.find_mount("/proc") == Mount("proc", "/proc", "proc")
+
+
+def test_good_mount_points(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    mounts.check_mount_point(empty)
+    (tmp_path / "link").symlink_to(empty)
+    mounts.check_mount_point(tmp_path / "link")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing", "does not exist"),
+        ("file", "is not a directory"),
+        ("fifo", "is not a directory"),
+        ("full", "is not empty"),
+    ],
+)
+def test_bad_mount_points(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "full/below").mkdir(parents=True)
+    with pytest.raises(MountError, match=reason) as caught:
+        mounts.check_mount_point(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_below_a_file_is_no_mount_point(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        mounts.check_mount_point(tmp_path / "file/below")
+
+
+def test_mounted_is_no_mount_point() -> None:
+    with pytest.raises(MountError, match=r"/proc is already mounted \(proc\)"):
+        mounts.check_mount_point(Path("/proc"))
+
+
+def test_unmount_of_what_is_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(MountError, match="is not mounted"):
+        mounts.unmount(tmp_path)
+    with pytest.raises(MountError, match="is not mounted"):
+        mounts.unmount(tmp_path / "missing")
+    with pytest.raises(MountError, match="a mount of type proc, not of ostreefs"):
+        mounts.unmount(Path("/proc"))
+    assert mounts.find_mount("/proc") is not None
+
+
+@pytest.mark.usefixtures("mountinfo")
+@pytest.mark.parametrize("lazy", [False, True])
+def test_unmount_that_fails(lazy: bool) -> None:
+    with pytest.raises(MountError, match="cannot unmount /twice: ") as caught:
+        mounts.unmount(Path("/twice"), lazy=lazy)
+    assert "\n" not in str(caught.value)

@@ -141,14 +141,16 @@ class _Pool:
     def _send(self, message: bytes) -> bool:
         try:
             self._jobs.send(message)
-        except BlockingIOError:
-            return False
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False  # full, or all workers are dead: poll tells which
         return True
 
     def _receive(self) -> tuple[bool, Any]:
         import pickle  # noqa: PLC0415 -- imported already, see `run`
 
         message = self._answers.recv(MESSAGE_MAX + 16)
+        if not message:  # all workers are dead; their descriptors say how
+            return False, None
         sender, more = int.from_bytes(message[:4], "little"), message[4]
         pieces = self._partial.setdefault(sender, [])
         pieces.append(message[5:])

@@ -99,7 +99,7 @@ def _run(argv: Sequence[str]) -> int:
     parser = Parser(prog=f"ostreefs {verb}", description=f"{summary}.")
     getattr(module, f"add_{name}_arguments")(parser)
     try:
-        parsed = parser.parse_args(arguments, namespace=Arguments())
+        parsed = parser.parse_intermixed_args(arguments, namespace=Arguments())
     except SystemExit as stop:
         return cast("int", stop.code)
     status: int = getattr(module, f"run_{name}")(parsed)

@@ -17,7 +17,8 @@ from ostreefs_store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+    from contextlib import suppress
+from pathlib import Path
 
 FSTYPE = "fuse.ostreefs"
 _DEVICE = "/dev/fuse"
@@ -29,11 +30,13 @@ class MountError(StoreError):
 
 
 class Mount(NamedTuple):
-    """A line of mountinfo: what (``REPO#REV`` for ours), where, and of which type."""
+    """A line of mountinfo: what (``REPO#REV`` for ours), where, of which type and device."""
 
     source: str
     target: str
     fstype: str
+    device: str
+    """``MAJOR:MINOR``"""
 
 
 def iter_mounts() -> Iterator[Mount]:
@@ -42,12 +45,16 @@ def iter_mounts() -> Iterator[Mount]:
         for line in lines:
             before, _, after = line.partition(" - ")
             fstype, source, *_ = after.split(" ")
-            yield Mount(_unescape(source), _unescape(before.split(" ")[4]), fstype)
+            _, _, device, _, target, *_ = before.split(" ")
+            yield Mount(_unescape(source), _unescape(target), fstype, device)
 
 
 def find_mount(path: str | os.PathLike[str]) -> Mount | None:
     """The topmost mount at exactly this path, if there is one."""
-    target = os.path.realpath(path)
+    return _find_resolved(os.path.realpath(path))
+
+
+def _find_resolved(target: str) -> Mount | None:
     found = None
     for mount in iter_mounts():
         if mount.target == target:
@@ -98,6 +105,18 @@ def check_fuse() -> None:
         raise MountError(
             "FUSE is not available: fusermount3 is missing", hint="install the package fuse3"
         )
+
+
+def widen_read_ahead(resolved: str, kilobytes: int) -> None:
+    """Let the kernel read further ahead in a mount than libfuse's 128 KiB; for root alone.
+
+    Takes the resolved mount point and does not touch the mount, so that the process that is about
+    to serve it may call this.
+    """
+    mount = _find_resolved(resolved)
+    if mount is not None:
+        with suppress(OSError):
+            Path(f"/sys/class/bdi/{mount.device}/read_ahead_kb").write_text(f"{kilobytes}")
 
 
 def unmount(path: Path, *, lazy: bool = False) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyfuse3
 import trio
 
-from ostreefs.fuse.mounts import MountError
+from ostreefs.fuse.mounts import MountError, widen_read_ahead
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.tree import Namespace
 from ostreefs_store.refs import resolve
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PAIRS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
+_READ_AHEAD_KB = 1024
 _OPPOSITES = _PAIRS | {no: yes for yes, no in _PAIRS.items()}
 
 
@@ -72,8 +73,10 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             with repository.index.snapshot() as snapshot:
                 commit = resolve(snapshot, request.revision)
         operations = Operations(repository, Namespace(repository, commit))
+        resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
+        widen_read_ahead(resolved, _READ_AHEAD_KB)
         try:
             trio.run(_main, ready)
         finally:

@@ -11,13 +11,13 @@ import re
 import shutil
 import stat
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import suppress
 from pathlib import Path
 
 FSTYPE = "fuse.ostreefs"

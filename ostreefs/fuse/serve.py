@@ -76,8 +76,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
-        widen_read_ahead(resolved, _READ_AHEAD_KB)
         try:
+            widen_read_ahead(resolved, _READ_AHEAD_KB)
             trio.run(_main, ready)
         finally:
             pyfuse3.close(unmount=True)

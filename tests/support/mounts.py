@@ -170,7 +170,7 @@ def _make_mount_point(path: Path, account: Account) -> None:
 def _check_usable(mount: Mounted) -> None:
     """Let a third process look, which can be given up where it hangs."""
     mount.check_alive()
-    done = run("ls", mount.path, account=mount.account, timeout=PATIENCE)
+    done = run("stat", mount.path, account=mount.account, timeout=PATIENCE)
     assert done.returncode == 0, (done, mount.describe())
 
 

@@ -99,6 +99,7 @@ class Index:
                 lock=writable or os.access(path / "lock.mdb", os.W_OK),
             )
             try:
+                _check_length(path, environment)
                 if writable:
                     environment.reader_check()
                 databases = {
@@ -188,8 +189,8 @@ class Snapshot:
         return self._find("commits", digest)
 
     def find_ref(self, ref: str) -> Digest | None:
-        """The commit that a ref names."""
-        found = self._find("refs", ref.encode()) if ref else None
+        """The commit that a ref names; None, too, for what no ref could be called."""
+        found = self._find("refs", _ref_key(ref)) if ref else None
         return None if found is None else Digest(found)
 
     def find_by_inode(self, inode: int) -> Digest | None:
@@ -227,7 +228,7 @@ class Snapshot:
 
     def iter_refs(self, prefix: str = "") -> Iterator[tuple[str, Digest]]:
         """Refs in order, those alone that are `prefix` or lie under it."""
-        for key, value in self._from("refs", prefix.encode()):
+        for key, value in self._from("refs", _ref_key(prefix)):
             ref = str(key, "utf-8")
             if prefix and ref != prefix and not ref.startswith(prefix + "/"):
                 if not ref.startswith(prefix):
@@ -318,6 +319,43 @@ class Transaction(Snapshot):
     def _put_all(self, database: str, items: Iterable[tuple[bytes, bytes]]) -> None:
         with self._transaction.cursor(self._index.database(database)) as cursor:
             cursor.putmulti(sorted(items))
+
+
+def _ref_key(ref: str) -> bytes:
+    """A ref as a key; anything that a person may type is one, if only one that is not there."""
+    return ref.encode("utf-8", "surrogateescape")
+
+
+def _check_length(path: Path, environment: Any) -> None:
+    """Raise `IndexCorruptError` for a truncated file: LMDB would die of SIGBUS in the midst of it.
+
+    LMDB may leave pages at the end unwritten that nothing refers to, so a short file is read
+    wholly before it is condemned, in a child that may die of it.
+    """
+    wanted = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    found = os.stat(path / "data.mdb").st_size
+    if found < wanted and not _is_readable(path):
+        raise IndexCorruptError(str(path), f"data.mdb has {found} bytes instead of {wanted}")
+
+
+def _is_readable(path: Path) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            environment = lmdb.open(
+                str(path), map_size=MAP_SIZE, max_dbs=16, readonly=True, create=False, lock=False
+            )
+            databases = [environment.open_db(name.encode(), create=False) for name in _DATABASES]
+            with environment.begin() as transaction:
+                for database in databases:
+                    with transaction.cursor(database) as cursor:
+                        for _ in cursor.iternext():
+                            pass
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 @contextmanager

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STEP = 4000
-"""Bytes of a path that the kernel takes at once (PATH_MAX is 4096)."""
-
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -20,18 +17,16 @@ DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def open_beneath(root_fd: int, path: bytes) -> Iterator[int]:
     """A descriptor of the directory `path` (relative, empty for the root) for a `with` block.
 
-    No component that is longer than one step away may be a symbolic link; the callers made the
-    directories themselves or have stated what they look for. Raises `OSError`.
+    Goes one component at a time, since O_NOFOLLOW guards the last one alone. Raises `OSError`,
+    NotADirectoryError for a symbolic link on the way.
     """
     if not path:
         yield root_fd
         return
     fd = root_fd
     try:
-        while path:
-            cut = path.rfind(b"/", 0, _STEP) if len(path) > _STEP else len(path)
-            step, path = path[:cut], path[cut + 1 :]
-            following = os.open(step, DIRECTORY_FLAGS, dir_fd=fd)
+        for name in path.split(b"/"):
+            following = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
             if fd != root_fd:
                 os.close(fd)
             fd = following

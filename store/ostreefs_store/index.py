@@ -334,15 +334,16 @@ def _check_length(path: Path, environment: Any) -> None:
     """
     wanted = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     found = os.stat(path / "data.mdb").st_size
-    if found < wanted and not _is_readable(path):
+    if found < wanted and not _is_readable(path, environment):
         raise IndexCorruptError(str(path), f"data.mdb has {found} bytes instead of {wanted}")
 
 
-def _is_readable(path: Path) -> bool:
+def _is_readable(path: Path, inherited: Any) -> bool:
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
+            inherited.close()
             environment = lmdb.open(
                 str(path), map_size=MAP_SIZE, max_dbs=16, readonly=True, create=False, lock=False
             )

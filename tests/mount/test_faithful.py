@@ -77,7 +77,10 @@ found = {}
 for folder, folders, files in os.walk(b"."):
     for name in folders + files:
         path = os.path.join(folder, name)
-        s = os.lstat(path)
+        try:
+            s = os.lstat(path)
+        except PermissionError:
+            continue
         found[path] = (s.st_mode, s.st_uid, s.st_gid, s.st_rdev,
                        0 if os.path.isdir(path) else s.st_size)
 print(found)
@@ -98,7 +101,7 @@ def test_true_metadata_for_an_ordinary_user(user: Account) -> None:
             ast.literal_eval(output(user.python, "-c", STAT_ALL, path, account=user).decode())
             for path in (mount.path, source)
         )
-    assert len(expected) > 100
+    assert len(expected) > 80
     assert any(facts[1] == 0o4755 for facts in expected.values())
     assert shown == expected
     remove_tree(source)

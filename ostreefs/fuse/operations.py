@@ -219,7 +219,7 @@ class Operations(pyfuse3.Operations):
         else:
             data = await trio.to_thread.run_sync(os.pread, fh, wanted, off)
         if len(data) < wanted:
-            log.error("read: an object file is shorter than when it was opened")
+            log.error("read: file object %s became shorter while it was open", _object_of(fh))
             raise FUSEError(errno.EIO)
         return data
 
@@ -378,6 +378,11 @@ def _read_cached(fd: int, buffer: memoryview, offset: int) -> int:
         if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:
             return -1
         raise
+
+
+def _object_of(fd: int) -> str:
+    """The name of the object whose file is open, for the log."""
+    return "".join(os.readlink(f"/proc/self/fd/{fd}").split("/")[-2:])
 
 
 def _refuse() -> NoReturn:

@@ -50,8 +50,11 @@ def fuse_options(request: MountRequest) -> set[str]:
     source = str(request.repository)
     if request.revision is not None:
         source += f"#{request.revision}"
+    source = source.encode("ascii", "backslashreplace").decode()  # pyfuse3 takes no other text
     options.add("fsname=" + source.replace("\\", "\\\\").replace(",", "\\,"))
     for option in request.options:
+        if not option.isascii():
+            raise MountError(f"unknown mount option '{option}'")
         options.discard(_OPPOSITES.get(option, option))
         options.add(option)
     options.discard("rw")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs.fuse.mounts import MountError
 from ostreefs.fuse.serve import MountRequest, fuse_options
 
 ALWAYS = {"ro", "default_permissions", "subtype=ostreefs"}
@@ -44,7 +45,13 @@ def test_never_writable(asked: str) -> None:
         ("/a,b", "main", "/a\\,b#main"),
         ("/a\\b", None, "/a\\\\b"),
         ("/a b", None, "/a b"),
+        ("/é\udcff", None, "/\\\\xe9\\\\udcff"),
     ],
 )
 def test_source(repository: str, revision: str | None, expected: str) -> None:
     assert f"fsname={expected}" in options(repository=repository, revision=revision)
+
+
+def test_option_that_nobody_knows() -> None:
+    with pytest.raises(MountError, match="unknown mount option 'é'"):
+        options("é")

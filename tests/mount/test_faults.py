@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Damage, signals and deaths: what a mount does when not all is well."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ostreefs_store.model import Digest
+from ostreefs_store.repository import Repository
+from tests.support.commands import complaint, ostreefs
+from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
+from tests.support.mounts import Mounted, is_mounted, mounted, unmount
+from tests.support.trees import write
+
+pytestmark = pytest.mark.mount
+
+CONTENT = os.urandom(300_000)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write(tmp_path / "source/dir/file", CONTENT)
+    write(tmp_path / "source/other", b"other")
+    commit_directory(init_repository(tmp_path / "repo"), tmp_path / "source")
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def mount(repository: Path, tmp_path: Path) -> Iterator[Mounted]:
+    with mounted(repository, "main", at=tmp_path / "mnt") as mount:
+        yield mount
+
+
+def object_of(mount: Mounted, name: str) -> Path:
+    digest = os.getxattr(mount.path / name, "user.ostreefs.object").decode()
+    return mount.path.with_name("repo") / "objects" / digest[:2] / digest[2:]
+
+
+# ---- damage
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "longer", "directory", "symlink", "fifo"])
+def test_damaged_object(mount: Mounted, how: str) -> None:
+    path = object_of(mount, "dir/file")
+    if how == "truncated":
+        os.truncate(path, 1000)
+    elif how == "longer":
+        os.truncate(path, len(CONTENT) + 1)
+    else:
+        path.unlink()
+    if how == "directory":
+        path.mkdir()
+    elif how == "symlink":
+        path.symlink_to("/etc/passwd")
+    elif how == "fifo":
+        os.mkfifo(path)
+    mount.expect(path.parent.name + path.name)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output error"):
+            (mount.path / "dir/file").open("rb")
+    assert (mount.path / "other").read_bytes() == b"other"
+    assert (mount.path / "dir/file").stat().st_size == len(CONTENT)
+
+
+def test_flipped_object(mount: Mounted) -> None:
+    """Nobody reads a whole object before its first byte is given out; fsck finds this."""
+    path = object_of(mount, "dir/file")
+    flipped = bytes(255 - byte for byte in CONTENT)
+    path.write_bytes(flipped)
+    assert (mount.path / "dir/file").read_bytes() == flipped
+
+
+def test_truncated_while_it_is_open(mount: Mounted) -> None:
+    """What is gone is never shown as zeros."""
+    path = object_of(mount, "dir/file")
+    mount.expect(path.parent.name + path.name)
+    with (mount.path / "dir/file").open("rb") as file:
+        assert os.pread(file.fileno(), 100, 0) == CONTENT[:100]
+        os.truncate(path, 200_000)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert os.pread(file.fileno(), 100, 0) == CONTENT[:100]
+        with pytest.raises(OSError, match="Input/output error"):
+            os.pread(file.fileno(), 100, 250_000)
+    assert (mount.path / "other").read_bytes() == b"other"
+
+
+def test_missing_records(tmp_path: Path) -> None:
+    path = init_repository(tmp_path / "repo")
+    missing = Digest(b"m" * 32)
+    with (
+        Repository.open(path, writable=True) as opened,
+        opened.index.transaction() as transaction,
+    ):
+        put_commit(transaction, {b"d": {b"x": missing}, b"y": EMPTY_FILE}, branch="main")
+    with mounted(path, "main", at=tmp_path / "mnt") as mount:
+        mount.expect(missing.hex())
+        with pytest.raises(OSError, match="Input/output error"):
+            (mount.path / "d/x").stat()
+        with pytest.raises(OSError, match="Input/output error"):
+            os.listdir(mount.path / "d")
+        assert sorted(os.listdir(mount.path)) == ["d", "y"]
+        assert (mount.path / "y").read_bytes() == b""
+        assert mount.wait_for_log(missing.hex()).startswith(f"ostreefs[{mount.pid}]: ERROR: ")
+
+
+# ---- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_unmounts(mount: Mounted, number: signal.Signals) -> None:
+    assert mount.process is not None
+    assert (mount.path / "other").read_bytes() == b"other"
+    mount.process.send_signal(number)
+    assert mount.process.wait(10) == 0
+    assert not is_mounted(mount.path)
+    assert any("unmounting" in line for line in mount.read_log())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_is_used(mount: Mounted, number: signal.Signals) -> None:
+    assert mount.process is not None
+    fd = os.open(mount.path / "dir/file", os.O_RDONLY)
+    mount.process.send_signal(number)
+    assert mount.process.wait(10) == 0
+    assert not is_mounted(mount.path)
+    with pytest.raises(OSError, match="Transport endpoint is not connected"):
+        os.pread(fd, 1, 0)
+    with suppress(OSError):
+        os.close(fd)
+
+
+def test_killed(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="status -9"):  # noqa: PT012, SIM117 -- the fixture fails
+        with mounted(repository, "main", at=tmp_path / "mnt") as mount:
+            _kill(mount)
+            with pytest.raises(OSError, match="Transport endpoint is not connected"):
+                os.listdir(mount.path)
+            again = ostreefs("--repo", repository, "mount", "main", mount.path)
+            assert "is already mounted" in complaint(again)
+            assert again.returncode == 1
+            unmount(mount)
+            assert not is_mounted(mount.path)
+            assert os.listdir(mount.path) == []
+
+
+def _kill(mount: Mounted) -> None:
+    assert mount.process is not None
+    mount.process.kill()
+    mount.process.wait()
+
+
+# ---- unmounting
+
+
+def test_busy(mount: Mounted) -> None:
+    with (mount.path / "dir/file").open("rb") as file:
+        done = ostreefs("umount", mount.path)
+        assert done.returncode == 1
+        assert complaint(done).startswith(f"cannot unmount {mount.path}: ")
+        assert b"busy" in done.stderr
+        assert b"-l" in done.stderr
+        mount.check_alive()
+        done = ostreefs("umount", "-l", mount.path)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert not is_mounted(mount.path)
+        assert file.read() == CONTENT
+
+
+@pytest.mark.parametrize("how", ["trailing slash", "relative", "through a link", "umount"])
+def test_ways_to_unmount(mount: Mounted, how: str) -> None:
+    if how == "umount":
+        tool = ["umount"] if os.geteuid() == 0 else ["fusermount3", "-u"]
+        subprocess.run([*tool, mount.path], check=True)
+    elif how == "through a link":
+        link = mount.path.with_name("link")
+        link.symlink_to(mount.path)
+        assert ostreefs("umount", link).returncode == 0
+    elif how == "relative":
+        assert ostreefs("umount", "mnt", cwd=mount.path.parent).returncode == 0
+    else:
+        assert ostreefs("umount", f"{mount.path}/").returncode == 0
+    assert not is_mounted(mount.path)
+
+
+def test_unmount_of_what_is_not_mounted(tmp_path: Path) -> None:
+    for path, reason in [
+        (tmp_path, f"{tmp_path} is not mounted"),
+        (tmp_path / "missing", f"{tmp_path}/missing is not mounted"),
+        (Path("/proc"), "/proc is a mount of type proc, not of ostreefs"),
+    ]:
+        done = ostreefs("umount", path)
+        assert done.returncode == 1
+        assert complaint(done) == reason

@@ -194,6 +194,16 @@ class SourceChangedError(StoreError):
         self.path = path
 
 
+class SourceHoldsRepositoryError(StoreError):
+    """A commit of a tree in which the repository itself lies."""
+
+    hint: str | None = "commit a part of the tree, or keep the repository somewhere else"
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(f"the tree holds the repository itself, at {printable(path) or '.'}")
+        self.path = path
+
+
 class CheckoutConflictError(StoreError):
     """A file in the way of a checkout."""
 

@@ -112,7 +112,7 @@ class _Ingest:
         self._progress = progress
         self._consume = consume
         self._objects_device = os.fstat(repository.objects.fd).st_dev
-        self._scanner = Scanner(snapshot, modifiers, self._recognise)
+        self._scanner = Scanner(snapshot, modifiers, self._recognise, own=repository.path)
         self._directories: list[SourceDirectory] = []
         self._files: dict[Digest, bytes] = {}
         self._inodes: list[tuple[int, Digest]] = []
@@ -192,7 +192,7 @@ class _Ingest:
             self._inodes.append((self._reader.recover(path, digest, file), digest))
             self._files[digest] = encoded
 
-    def _recognise(self, found: os.stat_result) -> Digest | None:
+    def _recognise(self, found: os.stat_result, path: str) -> Digest | None:
         """The object that a hardlink checkout shares this inode with, unless it was changed."""
         if found.st_dev != self._objects_device or self._modifiers != Modifiers():
             return None
@@ -201,9 +201,9 @@ class _Ingest:
         if digest is None or encoded is None:
             return None
         file = read_file(encoded)
-        if isinstance(file, RegularFile) and self._objects.is_own_inode(digest, file, found):
-            return digest
-        return None
+        if not isinstance(file, RegularFile):
+            return None
+        return digest if self._objects.is_own_inode(digest, file, found, path) else None
 
     def _finish(self, directory: SourceDirectory) -> None:
         """Find a directory's tree, its subdirectories being done; note what is new."""

@@ -121,8 +121,13 @@ class ObjectFiles:
         except FileNotFoundError:
             return None
 
-    def is_own_inode(self, digest: Digest, file: RegularFile, found: os.stat_result) -> bool:
-        """Whether `found` is the stat of this object's own file, unchanged since it was stored."""
+    def is_own_inode(
+        self, digest: Digest, file: RegularFile, found: os.stat_result, path: str
+    ) -> bool:
+        """Whether this object's own file, unchanged since it was stored, is what `path` names.
+
+        `found` is the stat of `path`. Content is not read: who writes to a file moves its mtime.
+        """
         view = self.inode_view(file)
         own = self.find_stat(digest)
         return (
@@ -130,7 +135,8 @@ class ObjectFiles:
             and (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
             and (found.st_size, found.st_mtime_ns) == (view.size, 0)
             and stat.S_IMODE(found.st_mode) == view.mode
-            and (self.mode != "bare" or (found.st_uid, found.st_gid) == (view.uid, view.gid))
+            and (found.st_uid, found.st_gid) == (view.uid, view.gid)
+            and (self.mode != "bare" or read_xattrs(path) == view.xattrs)
         )
 
     def inode_view(self, file: RegularFile) -> RegularFile:
@@ -206,10 +212,11 @@ class ObjectFiles:
         durable.replace_file_at(self._fd, path, self._fd, object_name(digest))
         return inode
 
-    def adopt(  # noqa: PLR0913, PLR0917 -- a file as the caller has it, and what it is to be
+    def adopt(  # noqa: PLR0913 -- a file as the caller has it, and what it is to be
         self,
         digest: Digest,
         file: RegularFile,
+        *,
         fd: int,
         found: os.stat_result,
         xattrs: Xattrs | None,

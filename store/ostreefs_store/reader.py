@@ -11,11 +11,11 @@ import errno
 import os
 import stat
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import content_digest, encode_file, file_digest
-from ostreefs_store.content import CHUNK, hash_file
+from ostreefs_store.content import CHUNK, hash_file, reflink
 from ostreefs_store.errors import ObjectMissingError, SourceChangedError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile, Xattrs
@@ -43,6 +43,16 @@ Answer = list[tuple[int, list[Stored]]]
 """(number of a directory, what became of its files), …"""
 
 _Result = tuple[Digest, bytes, tuple[int, int, int, int], int]
+
+
+class _Opened(NamedTuple):
+    """A file of the source that is open, as it was before it was read."""
+
+    dir_fd: int
+    name: str
+    fd: int
+    found: os.stat_result
+    xattrs: Xattrs
 
 
 class FileReader:
@@ -99,88 +109,87 @@ class FileReader:
         for _ in range(_ATTEMPTS):
             fd = self._open_file(path, dir_fd, name)
             try:
-                before = os.fstat(fd)
-                if not stat.S_ISREG(before.st_mode):
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode):
                     break
                 xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
-                if before.st_size > CHUNK:
-                    stored = self._store_large(dir_fd, fd, name, before, xattrs)
-                else:
-                    stored = self._store_small(dir_fd, fd, name, before, xattrs)
+                opened = _Opened(dir_fd, name, fd, found, xattrs)
+                store = self._store_large if found.st_size > CHUNK else self._store_small
+                stored = store(opened)
                 if stored is not None:
                     return stored
             finally:
                 os.close(fd)
         raise SourceChangedError(os.path.join(path, os.fsencode(name)))
 
-    def _store_small(
-        self, dir_fd: int, fd: int, name: str, before: os.stat_result, xattrs: Xattrs
-    ) -> _Result | None:
+    def _store_small(self, source: _Opened) -> _Result | None:
         """Store a file that fits the buffer; None when it changed under our hands."""
-        count = os.readv(fd, self._buffers) if before.st_size else 0
-        facts = _facts(before)
-        if count != before.st_size or facts != _facts(os.fstat(fd)):
-            return None
+        count = os.readv(source.fd, self._buffers) if source.found.st_size else 0
         content = self._buffer[:count]
-        file = regular_file(before, xattrs, content_digest(content), self._modifiers)
-        encoded = encode_file(file)
-        digest = file_digest(encoded)
+        described = self._describe(source, content_digest(content))
+        if described is None or count != source.found.st_size:
+            return None
+        digest, encoded, file = described
         inode = 0
         if count:
             with suppress(FileExistsError):
-                inode = self._adopt(digest, file, fd, before, dir_fd, name)
+                inode = self._adopt(source, digest, file)
                 inode = inode or self._objects.add(digest, file, content)
-        return digest, encoded, facts, inode
+        return digest, encoded, _facts(source.found), inode
 
-    def _store_large(
-        self, dir_fd: int, fd: int, name: str, before: os.stat_result, xattrs: Xattrs
-    ) -> _Result | None:
+    def _store_large(self, source: _Opened) -> _Result | None:
         """Store a file that is hashed and copied in one pass; None when it changed meanwhile."""
-        facts = _facts(before)
-        if self._may_adopt(before):
-            content = hash_file(fd, before.st_size)
-            if facts != _facts(os.fstat(fd)):
+        size, facts = source.found.st_size, _facts(source.found)
+        if self._may_adopt(source.found):
+            described = self._describe(source, hash_file(source.fd, size))
+            if described is None:
                 return None
-            file = regular_file(before, xattrs, content, self._modifiers)
-            encoded = encode_file(file)
-            digest = file_digest(encoded)
+            digest, encoded, file = described
             try:
-                inode = self._adopt(digest, file, fd, before, dir_fd, name)
+                inode = self._adopt(source, digest, file)
             except FileExistsError:
                 return digest, encoded, facts, 0
             if inode:
                 return digest, encoded, facts, inode
-        with self._objects.staged() as (staged_fd, staged_path):
-            content = hash_file(fd, before.st_size, staged_fd)
-            if facts != _facts(os.fstat(fd)):
+        with self._objects.staged() as (fd, path):
+            content = hash_file(fd, size) if reflink(source.fd, fd) else None
+            described = self._describe(source, content or hash_file(source.fd, size, fd))
+            if described is None:
                 return None
-            file = regular_file(before, xattrs, content, self._modifiers)
-            encoded = encode_file(file)
-            digest = file_digest(encoded)
+            digest, encoded, file = described
             inode = 0
             with suppress(FileExistsError):
-                inode = self._objects.publish_staged(staged_fd, staged_path, digest, file)
+                inode = self._objects.publish_staged(fd, path, digest, file)
         return digest, encoded, facts, inode
+
+    def _describe(
+        self, source: _Opened, content: Digest
+    ) -> tuple[Digest, bytes, RegularFile] | None:
+        """The object that a file is (digest, canonical bytes, value); None when it has changed."""
+        if _facts(source.found) != _facts(os.fstat(source.fd)):
+            return None
+        file = regular_file(source.found, source.xattrs, content, self._modifiers)
+        encoded = encode_file(file)
+        return file_digest(encoded), encoded, file
 
     def _may_adopt(self, found: os.stat_result) -> bool:
         """Whether a source's inode may become the object: nothing else has a name for it."""
         return self._consume and found.st_nlink == 1
 
-    def _adopt(
-        self,
-        digest: Digest,
-        file: RegularFile,
-        fd: int,
-        found: os.stat_result,
-        dir_fd: int,
-        name: str,
-    ) -> int:
+    def _adopt(self, source: _Opened, digest: Digest, file: RegularFile) -> int:
         """Make the source's inode the object; 0 where that cannot be."""
-        if not self._may_adopt(found):
+        if not self._may_adopt(source.found):
             return 0
-        xattrs = file.xattrs if self._modifiers.xattrs else None
         try:
-            return self._objects.adopt(digest, file, fd, found, xattrs, dir_fd, name)
+            return self._objects.adopt(
+                digest,
+                file,
+                fd=source.fd,
+                found=source.found,
+                xattrs=source.xattrs if self._modifiers.xattrs else None,
+                dir_fd=source.dir_fd,
+                name=source.name,
+            )
         except FileExistsError:
             raise
         except OSError as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ostreefs_store.beneath import DIRECTORY_FLAGS
 from ostreefs_store.codec import encode_file, file_digest
-from ostreefs_store.errors import SourceChangedError
+from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
     BlockDevice,
@@ -42,10 +42,12 @@ from ostreefs_store.statcache import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ostreefs_store.index import Snapshot
 
-Recognise = Callable[[os.stat_result], Digest | None]
-"""Finds the object whose own inode a stat shows, if there is one."""
+Recognise = Callable[[os.stat_result, str], Digest | None]
+"""Finds the object whose own inode is what a path names, if there is one; with the path's stat."""
 
 
 class SourceDirectory:
@@ -110,7 +112,12 @@ class SourceDirectory:
 class Scanner:
     """Walks one source for one commit."""
 
-    def __init__(self, snapshot: Snapshot, modifiers: Modifiers, recognise: Recognise) -> None:
+    def __init__(
+        self, snapshot: Snapshot, modifiers: Modifiers, recognise: Recognise, *, own: Path
+    ) -> None:
+        """`own` is the repository, which no commit may hold."""
+        found = own.stat()
+        self._own_key = directory_key(found.st_dev, found.st_ino)
         self._snapshot = snapshot
         self._modifiers = modifiers
         self._fingerprint = modifiers.fingerprint()
@@ -161,6 +168,8 @@ class Scanner:
         directory = SourceDirectory(path)
         own = os.fstat(fd)
         directory.key = directory_key(own.st_dev, own.st_ino)
+        if directory.key == self._own_key:
+            raise SourceHoldsRepositoryError(path)
         directory.ctime = own.st_ctime_ns
         record = directory.record = decode_record(
             self._snapshot.find_directory_record(directory.key), self._fingerprint
@@ -207,7 +216,8 @@ class Scanner:
             if before is not None and before[0] == facts and before[1] != NO_DIGEST:
                 directory.digests[position] = before[1]
             elif stat.S_ISREG(found.st_mode):
-                own = self._recognise(found) if found.st_nlink > 1 else None
+                path = f"/proc/self/fd/{fd}/{name}"
+                own = self._recognise(found, path) if found.st_nlink > 1 else None
                 if own is None:
                     directory.pending.append(position)
                 else:

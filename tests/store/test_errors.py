@@ -27,6 +27,7 @@ EXAMPLES: list[errors.StoreError] = [
     errors.RefConflictError("a/b", "a"),
     errors.PathNotFoundError(b"/no\nsuch \xff"),
     errors.SourceChangedError(b"/src/\xff"),
+    errors.SourceHoldsRepositoryError(b""),
     errors.CheckoutConflictError(b"a\n", "it exists already", hint="a hint"),
     errors.PrivilegeError("only root may"),
     errors.WorkerError("signal 9"),

@@ -36,7 +36,7 @@ from pyfuse3 import (
     XAttrNameT,
 )
 
-from ostreefs.fuse.tree import Attributes, Listing, Namespace, StaleError
+from ostreefs.fuse.nodes import Attributes, StaleError
 from ostreefs_store.errors import StoreError
 from ostreefs_store.model import RegularFile, Symlink
 from ostreefs_store.names import NAME_MAX, RESERVED_XATTR_PREFIX
@@ -44,6 +44,8 @@ from ostreefs_store.names import NAME_MAX, RESERVED_XATTR_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from ostreefs.fuse.listing import Listing
+    from ostreefs.fuse.tree import Namespace
     from ostreefs_store.repository import Repository
 
 log = logging.getLogger(__name__)

@@ -22,12 +22,23 @@ from __future__ import annotations
 
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from ostreefs.fuse.listing import Listed, Listing, Resolve
+from ostreefs.fuse.nodes import (
+    Attributes,
+    CommitsNode,
+    Found,
+    LinkNode,
+    Node,
+    RefsNode,
+    StaleError,
+    TopNode,
+    TreeNode,
+)
 from ostreefs_store.codec import decode_commit, read_file, read_tree, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
@@ -36,6 +47,8 @@ from ostreefs_store.names import is_hex
 from ostreefs_store.refs import commits_with_prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ostreefs_store.repository import Repository
 
 ROOT = 1
@@ -46,127 +59,6 @@ _NODE_MASK = _TWIN_BIT - 1
 _CACHED_ENTRIES = 50_000
 _WINDOW = 128
 _PREFIX_MIN = 4
-
-
-class Attributes(NamedTuple):
-    """What stat(2) shows of a number. `fixed` ones never change."""
-
-    number: int
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    major: int
-    minor: int
-    fixed: bool
-
-
-class StaleError(Exception):
-    """A number that nothing has any more."""
-
-
-class Node:
-    """A directory, or a link that is no object, which the kernel knows under a number."""
-
-    __slots__ = ("lookups", "name", "number", "parent")
-
-    def __init__(self, parent: Node | None, name: bytes, number: int) -> None:
-        self.parent = parent
-        self.name = name
-        self.number = number
-        self.lookups = 0
-
-
-class TreeNode(Node):
-    """A directory of a commit; `commit` for a commit's root alone."""
-
-    __slots__ = ("commit", "digest")
-
-    def __init__(
-        self,
-        parent: Node | None,
-        name: bytes,
-        number: int,
-        digest: Digest,
-        commit: Digest | None = None,
-    ) -> None:
-        super().__init__(parent, name, number)
-        self.digest = digest
-        self.commit = commit
-
-
-class LinkNode(Node):
-    """A symbolic link of the namespace itself."""
-
-    __slots__ = ("target",)
-
-    def __init__(self, parent: Node | None, name: bytes, number: int, target: bytes) -> None:
-        super().__init__(parent, name, number)
-        self.target = target
-
-
-class TopNode(Node):
-    """The root of a mount of all commits."""
-
-    __slots__ = ()
-
-
-class CommitsNode(Node):
-    """The directory of all commits."""
-
-    __slots__ = ()
-
-
-class RefsNode(Node):
-    """The directory of refs, or a folder of refs; `prefix` ends with a slash unless empty."""
-
-    __slots__ = ("prefix",)
-
-    def __init__(self, parent: Node | None, name: bytes, number: int, prefix: str) -> None:
-        super().__init__(parent, name, number)
-        self.prefix = prefix
-
-
-class Found(NamedTuple):
-    """An entry of a directory. A `node` must be acknowledged when the kernel has been told."""
-
-    name: bytes
-    attributes: Attributes
-    node: Node | None
-
-
-class Listing:
-    """An open directory: a stable list that is read on demand, and attributes in windows of it."""
-
-    def __init__(self, names: Iterator[_Lister]) -> None:
-        self._source = names
-        self._known: list[_Lister] = []
-        self._window: list[Found] = []
-        self._window_start = 0
-
-    @property
-    def was_read(self) -> bool:
-        """Whether anything has been read of it."""
-        return bool(self._known)
-
-    def entries_from(self, position: int, resolve: _Resolve) -> Iterator[Found]:
-        """Entries from a position on, each resolved once as long as positions grow."""
-        while True:
-            offset = position - self._window_start
-            if not 0 <= offset < len(self._window):
-                self._known.extend(
-                    islice(self._source, max(0, position + _WINDOW - len(self._known)))
-                )
-                window = self._known[position : position + _WINDOW]
-                if not window:
-                    return
-                self._window, self._window_start, offset = resolve(window), position, 0
-            yield from self._window[offset:]
-            position = self._window_start + len(self._window)
-
-
-_Lister = TreeEntry | tuple[bytes, str]
-_Resolve = Callable[[list[_Lister]], list[Found]]
 
 
 class _TreeCache:
@@ -306,11 +198,11 @@ class Namespace:
                 return Listing(iter(self._trees.get(snapshot, node.digest).values()))
         return Listing(self._iter_virtual(node))
 
-    def resolver(self, number: int) -> _Resolve:
+    def resolver(self, number: int) -> Resolve:
         """What turns the names of a `Listing` of this directory into entries."""
         node = self._directory(number)
 
-        def resolve(window: list[_Lister]) -> list[Found]:
+        def resolve(window: list[Listed]) -> list[Found]:
             with self._index.snapshot() as snapshot:
                 if isinstance(node, TreeNode):
                     entries = [entry for entry in window if isinstance(entry, TreeEntry)]
@@ -489,7 +381,7 @@ class Namespace:
             return known
         return LinkNode(parent, name, self._new_number(parent, name), target)
 
-    def _iter_virtual(self, node: Node) -> Iterator[_Lister]:
+    def _iter_virtual(self, node: Node) -> Iterator[Listed]:
         if isinstance(node, TopNode):
             yield from ((b"commits", ""), (b"refs", ""))
         elif isinstance(node, CommitsNode):
@@ -502,7 +394,7 @@ class Namespace:
                 }
             yield from ((name.encode(), "") for name in sorted(names))
 
-    def _iter_commits(self) -> Iterator[_Lister]:
+    def _iter_commits(self) -> Iterator[Listed]:
         """Names of commits in order, a window at a time, each from a fresh snapshot."""
         following = b""
         while True:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs.fuse.tree import ROOT, Attributes, Found, Namespace, StaleError
+from ostreefs.fuse.nodes import Attributes, Found, StaleError
+from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.model import (

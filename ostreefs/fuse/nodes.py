@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a namespace is made of: the directories and links that the kernel knows, and attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ostreefs_store.model import Digest
+
+
+class Attributes(NamedTuple):
+    """What stat(2) shows of a number. `fixed` ones never change."""
+
+    number: int
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    major: int
+    minor: int
+    fixed: bool
+
+
+class StaleError(Exception):
+    """A number that nothing has any more."""
+
+
+class Node:
+    """A directory, or a link that is no object, which the kernel knows under a number."""
+
+    __slots__ = ("lookups", "name", "number", "parent")
+
+    def __init__(self, parent: Node | None, name: bytes, number: int) -> None:
+        self.parent = parent
+        self.name = name
+        self.number = number
+        self.lookups = 0
+
+
+class TreeNode(Node):
+    """A directory of a commit; `commit` for a commit's root alone."""
+
+    __slots__ = ("commit", "digest")
+
+    def __init__(
+        self,
+        parent: Node | None,
+        name: bytes,
+        number: int,
+        digest: Digest,
+        commit: Digest | None = None,
+    ) -> None:
+        super().__init__(parent, name, number)
+        self.digest = digest
+        self.commit = commit
+
+
+class LinkNode(Node):
+    """A symbolic link of the namespace itself."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, target: bytes) -> None:
+        super().__init__(parent, name, number)
+        self.target = target
+
+
+class TopNode(Node):
+    """The root of a mount of all commits."""
+
+    __slots__ = ()
+
+
+class CommitsNode(Node):
+    """The directory of all commits."""
+
+    __slots__ = ()
+
+
+class RefsNode(Node):
+    """The directory of refs, or a folder of refs; `prefix` ends with a slash unless empty."""
+
+    __slots__ = ("prefix",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, prefix: str) -> None:
+        super().__init__(parent, name, number)
+        self.prefix = prefix
+
+
+class Found(NamedTuple):
+    """An entry of a directory. A `node` must be acknowledged when the kernel has been told."""
+
+    name: bytes
+    attributes: Attributes
+    node: Node | None

@@ -276,9 +276,8 @@ class _FileMaker:
             raise CheckoutConflictError(os.path.join(path, name), "a directory is in its place")
         temporary = durable.temporary_name(".ostreefs-").encode()
         self._make(dir_fd, path, temporary, digest, file)
-        durable.trace("checkout:overwriting")
         with suppress(FileNotFoundError):  # nothing was made of a device node that was left out
-            os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            durable.rename_over(dir_fd, temporary, name)
         with suppress(FileNotFoundError):  # rename(2) leaves both names of one inode alone
             os.unlink(temporary, dir_fd=dir_fd)
 
@@ -303,12 +302,8 @@ class _FileMaker:
     def _link(self, dir_fd: int, path: bytes, name: bytes, digest: Digest) -> bool:
         """Link the object here; False where its inode can have no further link."""
         try:
-            os.link(
-                object_name(digest),
-                name,
-                src_dir_fd=self._objects.fd,
-                dst_dir_fd=dir_fd,
-                follow_symlinks=False,
+            durable.link_new(
+                object_name(digest), name, source_dir=self._objects.fd, target_dir=dir_fd
             )
         except FileNotFoundError:
             raise ObjectMissingError("file", digest) from None

@@ -96,6 +96,24 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     trace("write_file:done")
 
 
+def link_new(
+    source: str, target: str | bytes, *, target_dir: int, source_dir: int | None = None
+) -> None:
+    """Give an inode another name, relative to `target_dir`; symbolic links are not followed.
+
+    Raises `FileExistsError` when the name is taken. Durable once the filesystem has been synced.
+    """
+    os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
+    trace("link:made")
+
+
+def rename_over(dir_fd: int, source: bytes, target: bytes) -> None:
+    """Put a whole file in the place of another one in the same directory."""
+    trace("rename_over:before")
+    os.rename(source, target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    trace("rename_over:done")
+
+
 def replace_file_at(source_dir: int, source: str, target_dir: int, target: str) -> None:
     """Put a finished file in the place of a damaged or half-written one.
 

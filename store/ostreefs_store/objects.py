@@ -202,8 +202,7 @@ class ObjectFiles:
         """
         inode = self._finish(fd, self.inode_view(file), 0o600)
         durable.trace("object:staged")
-        os.link(path, object_name(digest), dst_dir_fd=self._fd, follow_symlinks=False)
-        durable.trace("object:linked")
+        durable.link_new(path, object_name(digest), target_dir=self._fd)
         return inode
 
     def replace_staged(self, fd: int, path: str, digest: Digest, file: RegularFile) -> int:

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ostreefs import __version__
+from ostreefs.cli.output import complain
 from ostreefs_store.repository import Repository
 
 DEFAULT_REPOSITORY = "/ostree/repo"
+
+
+class UsageError(Exception):
+    """A command line that cannot be meant so; `str()` is one line for a person."""
 
 
 class Arguments(argparse.Namespace):
@@ -53,6 +57,5 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Complain in one line."""
-        print(f"ostreefs: error: {message}", file=sys.stderr)
-        print(f"ostreefs: hint: see '{self.prog} --help'", file=sys.stderr)
+        complain(message, f"see '{self.prog} --help'")
         raise SystemExit(2)

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, print_json, warn
 from ostreefs_store.checkout import CheckoutOptions, Union, checkout
-from ostreefs_store.errors import StoreError, printable
+from ostreefs_store.errors import printable
 from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def add_checkout_arguments(parser: Parser) -> None:
 
 def run_checkout(arguments: Arguments) -> int:
     """Check out a commit."""
-    destination = Path(arguments.destination or arguments.revision)
+    given = arguments.destination
+    destination = Path(arguments.revision if given is None else given)
     if not destination.name:
-        raise StoreError(f"cannot check out to {destination}")
+        raise UsageError(f"cannot check out to '{destination}'")
     options = CheckoutOptions(
         user=arguments.user_mode,
         require_hardlinks=arguments.require_hardlinks,

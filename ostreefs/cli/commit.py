@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import time
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Literal
 
+from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
 from ostreefs_store.commit import Message, check_branch, delete_source, write_commit
-from ostreefs_store.errors import StoreError, printable
+from ostreefs_store.errors import printable
 from ostreefs_store.ingest import Batch, ingest_directory
 from ostreefs_store.refs import resolve
 from ostreefs_store.statcache import Modifiers
@@ -20,12 +22,17 @@ if TYPE_CHECKING:
     from ostreefs_store.repository import Repository
 
 
+_ID_MAX = 2**32 - 2
+_TIMESTAMP_END = 2**62
+"""The limits of the format, see `codec`."""
+
+
 def add_commit_arguments(parser: Parser) -> None:
     """Options of `commit`, with ostree's spellings."""
     add = parser.add_argument
     add("-b", "--branch", required=True, metavar="BRANCH", help="the ref to move")
-    add("-s", "--subject", default="", help="one line about the commit")
-    add("-m", "--body", default="", help="more about the commit")
+    add("-s", "--subject", type=_parse_text, default="", help="one line about the commit")
+    add("-m", "--body", type=_parse_text, default="", help="more about the commit")
     add("--tree", metavar="dir=PATH", help="the directory to commit")
     add("--timestamp", metavar="TIME", help="instead of now: @SECONDS, or as 2026-01-31T12:00:00Z")
     add("--parent", metavar="REV", help="the parent (default: the branch; 'none' for no parent)")
@@ -91,9 +98,9 @@ def _source(arguments: Arguments) -> str:
         return arguments.path or "."
     kind, _, path = arguments.tree.partition("=")
     if kind != "dir" or not path:
-        raise StoreError(f"--tree={arguments.tree} is not of the form dir=PATH")
+        raise UsageError(f"--tree={arguments.tree} is not of the form dir=PATH")
     if arguments.path is not None:
-        raise StoreError("name the directory by --tree or as an argument, not both")
+        raise UsageError("name the directory by --tree or as an argument, not both")
     return str(path)
 
 
@@ -111,24 +118,33 @@ def parse_timestamp(text: str) -> int:
     from datetime import UTC, datetime  # noqa: PLC0415 -- only for those who use it
 
     try:
-        return int(text.removeprefix("@"))
+        seconds = int(text.removeprefix("@"))
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise StoreError(
-            f"cannot understand the timestamp '{text}'",
-            hint="use @SECONDS or a form such as 2026-01-31T12:00:00Z",
-        ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(
+                f"cannot understand the timestamp '{text}':"
+                " use @SECONDS or a form such as 2026-01-31T12:00:00Z"
+            ) from None
+        seconds = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    if abs(seconds) >= _TIMESTAMP_END:
+        raise UsageError(f"the timestamp '{text}' is out of range")
+    return seconds
 
 
 def _parse_id(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**32 - 1:
-        raise ValueError(text)
-    return number
+    if not (text.isascii() and text.isdigit() and int(text) <= _ID_MAX):
+        raise ArgumentTypeError(f"'{text}' is not a number from 0 to {_ID_MAX}")
+    return int(text)
+
+
+def _parse_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError("it is not UTF-8") from None
+    return text
 
 
 def _warn_of_sockets(batch: Batch) -> None:

@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from ostreefs import __version__
-from ostreefs.cli.arguments import Arguments, Parser
+from ostreefs.cli.arguments import Arguments, Parser, UsageError
+from ostreefs.cli.output import complain
 from ostreefs_store.errors import CorruptionError, StoreError
 
 if TYPE_CHECKING:
@@ -58,16 +59,16 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except StoreError as error:
-        _complain(str(error), error.hint)
+        complain(str(error), error.hint)
         return EXIT_CORRUPTION if isinstance(error, CorruptionError) else EXIT_FAILURE
     except OSError as error:
-        _complain(_describe(error), _HINTS.get(error.errno or 0))
+        complain(_describe(error), _HINTS.get(error.errno or 0))
         return EXIT_FAILURE
     except Exception:  # noqa: BLE001 -- a bug: shown whole
         import traceback  # noqa: PLC0415 -- 4 ms that a program without bugs need not pay
 
         traceback.print_exc()
-        _complain("this is a bug in ostreefs; please report it with the lines above", None)
+        complain("this is a bug in ostreefs; please report it with the lines above")
         return EXIT_BUG
     return status
 
@@ -91,7 +92,7 @@ def _run(argv: Sequence[str]) -> int:
     if verb is None:
         return _without_verb(arguments)
     if verb not in VERBS:
-        _complain(f"unknown verb '{verb}'", "'ostreefs --help' lists the verbs")
+        complain(f"unknown verb '{verb}'", "'ostreefs --help' lists the verbs")
         return EXIT_USAGE
     module_name, summary = VERBS[verb]
     module = importlib.import_module(f"ostreefs.cli.{module_name}")
@@ -100,9 +101,12 @@ def _run(argv: Sequence[str]) -> int:
     getattr(module, f"add_{name}_arguments")(parser)
     try:
         parsed = parser.parse_intermixed_args(arguments, namespace=Arguments())
+        status: int = getattr(module, f"run_{name}")(parsed)
+    except UsageError as error:
+        complain(str(error), f"see '{parser.prog} --help'")
+        return EXIT_USAGE
     except SystemExit as stop:
         return cast("int", stop.code)
-    status: int = getattr(module, f"run_{name}")(parsed)
     return status
 
 
@@ -138,15 +142,8 @@ def _without_verb(arguments: Sequence[str]) -> int:
     return 0 if asked else EXIT_USAGE
 
 
-def _complain(message: str, hint: str | None) -> None:
-    print(f"ostreefs: error: {message}", file=sys.stderr)
-    if hint:
-        print(f"ostreefs: hint: {hint}", file=sys.stderr)
-
-
 def _describe(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.filename is None:
         return reason
-    path = os.fsencode(error.filename).decode("utf-8", "backslashreplace")
-    return f"{path}: {reason}"
+    return f"{os.fsdecode(error.filename)}: {reason}"

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import print_json
 from ostreefs.fuse import mounts
 from ostreefs.fuse.daemon import run_in_background
-from ostreefs_store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def run_mount(arguments: Arguments) -> int:
     expected = 1 if arguments.all else 2
     if len(arguments.words) != expected:
         wanted = "--all MOUNTPOINT" if arguments.all else "REV MOUNTPOINT"
-        raise StoreError(f"mount needs {wanted}", hint="see 'ostreefs mount --help'")
+        raise UsageError(f"mount needs {wanted}")
     revision = None if arguments.all else arguments.words[0]
     mount_point = Path(arguments.words[-1]).absolute()
     repository = arguments.repository_path.absolute()

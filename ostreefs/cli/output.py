@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from ostreefs_store.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -37,9 +39,21 @@ def _encode(value: object) -> object:
     raise TypeError(type(value))
 
 
+def complain(message: str, hint: str | None = None) -> None:
+    """Print an error on stderr: one line, whatever paths it names, and perhaps one of advice."""
+    print(f"ostreefs: error: {one_line(message)}", file=sys.stderr)
+    if hint:
+        print(f"ostreefs: hint: {one_line(hint)}", file=sys.stderr)
+
+
+def one_line(message: str) -> str:
+    """The message with control characters and undecodable bytes escaped."""
+    return printable(os.fsencode(message))
+
+
 def warn(message: str) -> None:
     """Print a warning on stderr."""
-    print(f"ostreefs: warning: {message}", file=sys.stderr)
+    print(f"ostreefs: warning: {one_line(message)}", file=sys.stderr)
 
 
 def inform(message: str) -> None:

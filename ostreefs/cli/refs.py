@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import print_json
-from ostreefs_store.errors import RefExistsError, StoreError
+from ostreefs_store.errors import RefExistsError
 from ostreefs_store.refs import delete_refs, resolve, set_ref
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run_refs(arguments: Arguments) -> int:
     if arguments.delete:
         return _delete(arguments)
     if len(arguments.arguments) > 1:
-        raise StoreError("name one prefix at most")
+        raise UsageError("name one prefix at most")
     prefix = "".join(arguments.arguments).rstrip("/")
     with arguments.open_repository() as repository, repository.index.snapshot() as snapshot:
         found = dict(snapshot.iter_refs(prefix))
@@ -50,7 +51,7 @@ def run_refs(arguments: Arguments) -> int:
 
 def _create(arguments: Arguments) -> int:
     if len(arguments.arguments) != 1:
-        raise StoreError("--create=NEW needs one revision")
+        raise UsageError("--create=NEW needs one revision")
     with (
         arguments.open_repository(writable=True) as repository,
         repository.in_use(writing=True),
@@ -64,7 +65,7 @@ def _create(arguments: Arguments) -> int:
 
 def _delete(arguments: Arguments) -> int:
     if not arguments.arguments:
-        raise StoreError("--delete needs a ref or a prefix")
+        raise UsageError("--delete needs a ref or a prefix")
     with (
         arguments.open_repository(writable=True) as repository,
         repository.in_use(writing=True),

@@ -82,6 +82,8 @@ def leave(status: int) -> NoReturn:
 
 
 _HINTS = {
+    errno.EACCES: "you may not read or write that: ask its owner, or be root",
+    errno.EEXIST: "remove it or choose another place; a checkout can merge with --union",
     errno.ENOSPC: "nothing that was committed is lost: free some space and try again",
     errno.EDQUOT: "nothing that was committed is lost: your quota is used up",
 }

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.output import ProgressBar, print_json
+from ostreefs_store.errors import printable
 from ostreefs_store.fsck import Report, check_repository
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
@@ -57,8 +58,10 @@ def run_fsck(arguments: Arguments) -> int:
 def _print_report(report: Report, *, quiet: bool) -> None:
     for problem in report.problems:
         print(f"{problem.kind} {problem.name}: {problem.detail}")
+        for commit, path in problem.paths:
+            print(f"    {printable(path)} in commit {commit}")
     if report.problems:
-        print(f"fsck: {len(report.problems)} problems found")
+        print(f"fsck: damage found: {len(report.problems)}")
     if quiet:
         return
     print(

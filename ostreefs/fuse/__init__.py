@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Commits as read-only directories.
 
-`tree` is the namespace and knows no FUSE; it is made of `nodes`, its open directories of `listing`.
-`operations` is the adapter to pyfuse3, `serve` the process that serves a mount, `daemon` how it
-gets into the background, `mounts` what is mounted where.
+`tree` is the namespace and knows no FUSE; it is made of `nodes`, an open directory of it is a
+`listing`. `operations` is the adapter to pyfuse3, `serve` the process that serves a mount, `daemon`
+how it gets into the background, `mounts` what is mounted where.
 """

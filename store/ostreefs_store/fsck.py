@@ -8,7 +8,7 @@ index does not know are left from an interrupted commit; they are counted and do
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +24,7 @@ from ostreefs_store.errors import CorruptionError
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
+from ostreefs_store.traverse import read_tree_object
 
 if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot
@@ -38,11 +39,15 @@ _Job = list[tuple[Digest, bytes]]
 
 
 class Problem(NamedTuple):
-    """An object that is damaged or missing, or a ref that leads nowhere."""
+    """An object that is damaged or missing, or a ref that leads nowhere.
+
+    `paths` has one path for a damaged file in each commit that holds it, as (commit id, path).
+    """
 
     kind: str
     name: str
     detail: str
+    paths: tuple[tuple[str, bytes], ...] = ()
 
 
 class Report(NamedTuple):
@@ -59,13 +64,15 @@ def check_repository(repository: Repository, progress: Progress | None = None) -
     """Check every ref, commit, tree, file object and object file."""
     with repository.in_use(), repository.index.snapshot() as snapshot:
         problems = list(_check_graph(snapshot))
+        damaged: list[Problem] = []
         total, done = snapshot.count("files"), 0
         checker = _FileChecker(repository.objects)
         for count, found in map_unordered(checker.check, _jobs(snapshot)):
-            problems += found
+            damaged += found
             done += count
             if progress is not None:
                 progress(done, total)
+        problems += _locate(snapshot, damaged)
         return Report(
             commits=snapshot.count("commits"),
             trees=snapshot.count("trees"),
@@ -142,6 +149,38 @@ def _check_tree(snapshot: Snapshot, digest: Digest, encoded: bytes) -> Iterator[
         if not present:
             kind = "tree" if entry.is_tree else "file object"
             yield Problem("tree", digest.hex(), f"its {kind} {entry.digest.hex()} is missing")
+
+
+def _locate(snapshot: Snapshot, damaged: list[Problem]) -> Iterator[Problem]:
+    """Damaged files with the paths that lead to them. Walks the commits, so only when needed."""
+    paths: dict[bytes, list[tuple[str, bytes]]] = {bytes.fromhex(p.name): [] for p in damaged}
+    commits = snapshot.iter_objects("commits") if damaged else ()
+    for digest, encoded in commits:
+        try:
+            found = _find_paths(snapshot, decode_commit(encoded).root, paths.keys())
+        except CorruptionError:
+            continue  # reported already
+        for name, path in found.items():
+            paths[name].append((digest.hex(), path))
+    for problem in damaged:
+        yield problem._replace(paths=tuple(paths[bytes.fromhex(problem.name)]))
+
+
+def _find_paths(snapshot: Snapshot, root: Digest, wanted: Collection[bytes]) -> dict[bytes, bytes]:
+    """One path for each of the wanted file objects that a tree holds."""
+    found: dict[bytes, bytes] = {}
+    stack = [(b"", root)]
+    seen = {root}
+    while stack:
+        above, digest = stack.pop()
+        for entry in read_tree_object(snapshot, digest).entries:
+            path = above + b"/" + entry.name
+            if entry.is_tree and entry.digest not in seen:
+                seen.add(entry.digest)
+                stack.append((path, entry.digest))
+            elif not entry.is_tree and entry.digest in wanted:
+                found.setdefault(entry.digest, path)
+    return found
 
 
 def _count_unknown(objects: ObjectFiles, snapshot: Snapshot) -> int:

@@ -103,9 +103,7 @@ def checkout(
             return filler.fill(snapshot, top, destination, new=False)
         if os.path.lexists(destination):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination))
-        hidden = durable.temporary_name(f".{destination.name[:200]}.checkout-")
-        temporary = destination.absolute().with_name(hidden)
-        temporary.mkdir(0o700)
+        temporary = _make_hidden(destination)
         durable.trace("checkout:begun")
         try:
             result = filler.fill(snapshot, top, temporary, new=True)
@@ -116,6 +114,17 @@ def checkout(
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         return result
+
+
+def _make_hidden(destination: Path) -> Path:
+    """Make the folder beside a destination that becomes it in the end."""
+    name = os.fsdecode(os.fsencode(destination.name)[:200])
+    hidden = destination.absolute().with_name(durable.temporary_name(f".{name}.checkout-"))
+    try:
+        hidden.mkdir(0o700)
+    except OSError as error:  # its name would tell nobody anything
+        raise OSError(error.errno, error.strerror, str(destination)) from None
+    return hidden
 
 
 class _Filler:

@@ -9,7 +9,7 @@ import pytest
 
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
-from tests.support.trees import new_repository
+from tests.support.trees import new_repository, remove_tree
 
 
 @pytest.fixture(params=MODES)
@@ -30,3 +30,11 @@ def repository(own_mode: str, tmp_path: Path) -> Iterator[Repository]:
     """An empty repository of the mode that is the default for whoever runs the tests."""
     with new_repository(tmp_path / "repo", own_mode) as opened:
         yield opened
+
+
+@pytest.fixture
+def deep_path(tmp_path: Path) -> Iterator[Path]:
+    """A place for trees that are too deep for pytest to delete."""
+    (tmp_path / "deep").mkdir()
+    yield tmp_path / "deep"
+    remove_tree(tmp_path / "deep")

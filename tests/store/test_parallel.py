@@ -172,22 +172,18 @@ def test_all_workers_die_at_once(more: int) -> None:
 
 
 def test_closing_early_ends_the_workers() -> None:
-    started, inside = os.pipe()
+    """Also those that would never end by themselves."""
 
     def block(number: int) -> int:
         if number:
-            os.write(inside, b"x")
             signal.pause()
         return number
 
     results = map_unordered(block, range(50), workers=2)
     assert next(results) == 0
-    os.read(started, 1)
-    assert children()
+    assert len(children()) == 2
     results.close()  # type: ignore[attr-defined]  # it is a generator
     assert not children()
-    os.close(started)
-    os.close(inside)
 
 
 def test_an_error_of_the_batches_ends_the_workers() -> None:

@@ -3,7 +3,6 @@
 
 import hashlib
 import os
-import shutil
 import socket
 import stat
 import struct
@@ -409,7 +408,6 @@ def _tar_listing(root: Path) -> list[bytes]:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a tree, also one with directories that nobody may enter."""
-    for folder in (path, *(p for p in path.rglob("*") if p.is_dir() and not p.is_symlink())):
-        folder.chmod(0o700)
-    shutil.rmtree(path)
+    """Delete a tree, also one too deep for a recursive function, or that nobody may enter."""
+    subprocess.run(["chmod", "-R", "u+rwx", path], check=False, capture_output=True)
+    subprocess.run(["rm", "-rf", path], check=True)

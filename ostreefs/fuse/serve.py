@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -79,6 +80,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
+        logging.getLogger(pyfuse3.__name__).addFilter(is_news)
         try:
             widen_read_ahead(resolved, _READ_AHEAD_KB)
             trio.run(_main, ready)
@@ -99,6 +101,15 @@ async def _terminate_on(signals: object) -> None:
     async for number in signals:  # type: ignore[attr-defined]  # trio's receiver has no public type
         log.info("%s: unmounting", signal.Signals(number).name)
         pyfuse3.terminate()
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of pyfuse3 is worth a line in the log.
+
+    ENOENT for an answer says that nobody waits for it any more: whoever asked was killed, or the
+    mount was detached. pyfuse3 calls that an error.
+    """
+    return not record.getMessage().endswith(f"failed with {os.strerror(errno.ENOENT)}")
 
 
 def _raise_file_limit() -> None:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`commit` with each of its options."""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from ostreefs.cli.commit import parse_timestamp
+from tests.cli.conftest import Cli
+from tests.support.commands import Word
+from tests.support.trees import list_tree, make_socket, write
+
+
+def test_prints_the_id_alone(cli: Cli, source: Path) -> None:
+    printed = cli("commit", "-b", "main", source)
+    assert re.fullmatch(r"[0-9a-f]{64}\n", printed)
+    assert cli("rev-parse", "main") == printed
+
+
+def test_defaults(cli: Cli, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(source)
+    before = int(time.time())
+    cli("commit", "--branch=main")
+    shown = cli.json("show", "main")
+    assert before <= shown["timestamp"] <= time.time()
+    assert (shown["subject"], shown["body"], shown["parents"]) == ("", "", [])
+    assert "/usr/bin/tool" in {entry["path"] for entry in cli.json("ls", "-R", "main")}
+
+
+@pytest.mark.parametrize("words", [["--tree=dir={}"], ["--tree", "dir={}"], ["{}"]])
+def test_ways_to_name_the_tree(cli: Cli, source: Path, words: list[str]) -> None:
+    expected = cli.json("commit", "-b", "one", source)["root"]
+    given = [word.format(source) for word in words]
+    assert cli.json("commit", "-b", "two", *given)["root"] == expected
+
+
+def test_subject_and_body(cli: Cli, source: Path) -> None:
+    cli("commit", "-b", "a", "-s", "Sübject", "-m", "Body\n\nof two parts", source)
+    cli("commit", "-b", "b", "--subject=Sübject", "--body=Body\n\nof two parts", source)
+    for branch in "ab":
+        shown = cli.json("show", branch)
+        assert (shown["subject"], shown["body"]) == ("Sübject", "Body\n\nof two parts")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("@0", 0),
+        ("0", 0),
+        ("@-5", -5),
+        ("@1700000000", 1700000000),
+        ("1970-01-02", 86400),
+        ("2026-01-31T12:00:00Z", 1769860800),
+        ("2026-01-31T12:00:00", 1769860800),
+        ("2026-01-31 12:00:00+02:00", 1769853600),
+    ],
+)
+def test_timestamps(text: str, seconds: int) -> None:
+    assert parse_timestamp(text) == seconds
+
+
+def test_timestamp(cli: Cli, source: Path) -> None:
+    one = cli("commit", "-b", "one", "--timestamp=@1000000000", source)
+    assert cli("commit", "-b", "two", "--timestamp=2001-09-09T01:46:40Z", source) == one
+    assert cli.json("show", "one")["timestamp"] == 1000000000
+    assert "2001-09-09 01:46:40 +0000" in cli("log", "one")
+
+
+def test_parents(cli: Cli, source: Path) -> None:
+    first = cli.commit(source, "main")
+    other = cli.commit(source, "other", "-s", "other")
+    second = cli.commit(source, "main")
+    assert cli.json("show", second)["parents"] == [first]
+    third = cli.commit(source, "main", "--parent=other")
+    assert cli.json("show", third)["parents"] == [other]
+    fourth = cli.commit(source, "main", "--parent", "main~1", "-s", "fourth")
+    assert cli.json("show", fourth)["parents"] == [other]
+    fifth = cli.commit(source, "main", "--parent=none")
+    assert cli.json("show", fifth)["parents"] == []
+    assert "revision 'nothing' not found" in cli.fails(
+        "commit", "-b", "main", "--parent=nothing", source
+    )
+    assert cli("rev-parse", "main").strip() == fifth
+
+
+def test_owner(cli: Cli, source: Path) -> None:
+    cli.commit(source, "main", "--owner-uid=1234", "--owner-gid", "0")
+    entries = cli.json("ls", "-R", "main")
+    assert {(entry["uid"], entry["gid"]) for entry in entries} == {(1234, 0)}
+    cli.commit(source, "main", "--owner-gid=4294967294")
+    entries = cli.json("ls", "-R", "main")
+    assert {(entry["uid"], entry["gid"]) for entry in entries} == {(os.geteuid(), 4294967294)}
+
+
+def test_no_xattrs(cli: Cli, source: Path) -> None:
+    os.setxattr(source / "usr/bin/tool", "user.note", b"\xffvalue")
+    cli.commit(source, "with")
+    cli.commit(source, "without", "--no-xattrs")
+    assert cli.json("ls", "with", "/usr/bin/tool")[0]["xattrs"] == {
+        "user.note": b"\xffvalue".hex()
+    }
+    assert cli.json("ls", "without", "/usr/bin/tool")[0]["xattrs"] == {}
+
+
+def test_skip_if_unchanged(cli: Cli, source: Path) -> None:
+    first = cli.commit(source, "main", "--skip-if-unchanged")
+    assert cli.commit(source, "main", "--skip-if-unchanged", "-s", "again") == first
+    document = cli.json("commit", "-b", "main", "--skip-if-unchanged", source)
+    assert (document["commit"], document["new"]) == (first, False)
+    write(source / "new", b"new")
+    assert cli.commit(source, "main", "--skip-if-unchanged") != first
+    assert len(cli.json("log", "main")) == 2
+
+
+def test_consume(cli: Cli, source: Path, tmp_path: Path) -> None:
+    expected = list_tree(source)
+    cli.commit(source, "main", "--consume")
+    assert not source.exists()
+    cli("checkout", "main", tmp_path / "out")
+    assert list_tree(tmp_path / "out") == expected
+    assert cli("fsck", "-q") == ""
+
+
+def test_sockets_are_left_out(cli: Cli, source: Path) -> None:
+    make_socket(source / "etc/so\ncket")
+    done = cli.run("commit", "-b", "main", source)
+    assert done.returncode == 0
+    assert done.stderr == (b"ostreefs: warning: etc/so\\ncket is a socket and was left out\n")
+    assert re.fullmatch(rb"[0-9a-f]{64}\n", done.stdout)
+    assert "socket" not in cli("ls", "-R", "main")
+
+
+def test_sockets_are_not_consumed(cli: Cli, source: Path) -> None:
+    make_socket(source / "etc/socket")
+    done = cli.run("commit", "-b", "main", "--consume", source)
+    assert done.returncode == 0
+    assert sorted(source.rglob("*")) == [source / "etc", source / "etc/socket"]
+    assert done.stderr.count(b"is not empty and was left\n") == 2
+
+
+def test_verbose(cli: Cli, source: Path) -> None:
+    done = cli.run("commit", "-v", "-b", "main", source)
+    assert done.returncode == 0
+    assert re.fullmatch(rb"ostreefs: read \d+ files \(.* KiB\), stored .* trees\n", done.stderr)
+
+
+def test_json(cli: Cli, source: Path) -> None:
+    make_socket(source / "etc/socket")
+    done = cli.run("--json", "commit", "-b", "main", source)
+    document = json.loads(done.stdout)
+    assert document["commit"] == cli("rev-parse", "main").strip()
+    assert document["root"] == cli.json("show", "main")["root"]
+    assert document["new"] is True
+    assert document["skipped"] == ["etc/socket"]
+    assert document["objects_stored"] > 3
+    assert document["trees_stored"] > 5
+
+
+@pytest.mark.parametrize(
+    "branch", ["", ".", "a//b", "/a", "a/", "-a", "a b", "é", "a\nb", "0" * 64, "a" * 256]
+)
+def test_bad_branch(cli: Cli, source: Path, branch: str) -> None:
+    assert "invalid ref" in cli.fails("commit", f"--branch={branch}", source)
+    assert cli("refs") == ""
+
+
+def test_branch_beside_a_folder(cli: Cli, source: Path) -> None:
+    cli.commit(source, "os/stable")
+    assert "folder" in cli.fails("commit", "-b", "os", source)
+    assert "folder" in cli.fails("commit", "-b", "os/stable/x", source)
+
+
+def test_bad_source(cli: Cli, source: Path) -> None:
+    missing = source / "missing\n"
+    assert (
+        cli.fails("commit", "-b", "x", missing)
+        == f"{source}/missing\\n: No such file or directory"
+    )
+    file = source / "usr/bin/tool"
+    assert cli.fails("commit", "-b", "x", file) == f"{file}: Not a directory"
+
+
+WRONG: list[list[Word]] = [
+    ["."],
+    ["-b", "x", "--tree=tar=x"],
+    ["-b", "x", "--tree=dir="],
+    ["-b", "x", "--tree=dir=.", "."],
+    ["-b", "x", "--timestamp=yesterday"],
+    ["-b", "x", "--timestamp=@99999999999999999999"],
+    ["-b", "x", "--timestamp=1e5"],
+    ["-b", "x", "--owner-uid=-1"],
+    ["-b", "x", "--owner-uid=4294967295"],
+    ["-b", "x", "--owner-gid=root"],
+    ["-b", "x", "-s", b"\xff"],
+    ["-b", "x", "-m", b"\xff"],
+    ["-b", "x", ".", "."],
+    ["-b"],
+    ["-b", "x", "--own"],
+]
+
+
+@pytest.mark.parametrize("words", WRONG, ids=str)
+def test_wrong_usage(cli: Cli, words: list[Word]) -> None:
+    cli.fails("commit", *words, status=2)
+    assert cli("refs") == ""

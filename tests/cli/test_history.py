@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`log`, `show`, `rev-parse` and `refs`."""
+
+from pathlib import Path
+
+import pytest
+
+from ostreefs_store.model import Digest
+from ostreefs_store.repository import Repository
+from tests.cli.conftest import Cli
+from tests.support.commands import Word, complaint
+from tests.support.commits import EMPTY_FILE, put_commit
+
+
+@pytest.fixture
+def ids(cli: Cli, source: Path) -> list[str]:
+    """Four commits of `main`, the oldest first."""
+    return [
+        cli.commit(source, "main", "-s", f"Subject {number}", "-m", "One\n\nTwo\n")
+        for number in range(4)
+    ]
+
+
+def test_log(cli: Cli, ids: list[str]) -> None:
+    lines = cli.lines("log", "main")
+    assert [line for line in lines if line.startswith("commit ")] == [
+        f"commit {commit}" for commit in reversed(ids)
+    ]
+    assert lines[:9] == [
+        f"commit {ids[3]}",
+        f"Parent:  {ids[2]}",
+        "Date:  1970-01-01 00:00:00 +0000",
+        "",
+        "    Subject 3",
+        "",
+        "    One",
+        "",
+        "    Two",
+    ]
+    assert not any(line.startswith("Parent") for line in lines[-10:])
+    assert [commit["commit"] for commit in cli.json("log", "main")] == ids[::-1]
+
+
+@pytest.mark.parametrize("words", [["-n", "2"], ["-n2"], ["--max-count=2"]])
+def test_log_of_some(cli: Cli, ids: list[str], words: list[str]) -> None:
+    assert [commit["commit"] for commit in cli.json("log", "main", *words)] == ids[3:1:-1]
+    assert cli("log", *words, "main").count("commit ") == 2
+
+
+def test_log_of_an_unsubjected_commit(cli: Cli, source: Path) -> None:
+    cli.commit(source)
+    assert "    (no subject)" in cli.lines("log", "main")
+
+
+def test_show(cli: Cli, ids: list[str]) -> None:
+    shown = cli.json("show", "main")
+    assert shown["commit"] == ids[3]
+    assert shown["parents"] == [ids[2]]
+    assert (shown["timestamp"], shown["subject"], shown["body"]) == (
+        0,
+        "Subject 3",
+        "One\n\nTwo\n",
+    )
+    assert shown["metadata"] == {}
+    lines = cli.lines("show", "main")
+    assert lines[0] == f"commit {ids[3]}"
+    assert f"Tree:  {shown['root']}" in lines
+    assert "    Subject 3" in lines
+
+
+def test_revisions(cli: Cli, ids: list[str]) -> None:
+    for revision, expected in [
+        ("main", ids[3]),
+        ("main^", ids[2]),
+        ("main^^", ids[1]),
+        ("main~2", ids[1]),
+        ("main~3", ids[0]),
+        ("main~1^", ids[1]),
+        (ids[1], ids[1]),
+        (ids[1][:10], ids[1]),
+        (f"{ids[1][:10]}^", ids[0]),
+    ]:
+        assert cli("rev-parse", revision) == f"{expected}\n"
+    assert cli("rev-parse", "main", "main^") == f"{ids[3]}\n{ids[2]}\n"
+    assert cli.json("rev-parse", "main", "main^") == {"main": ids[3], "main^": ids[2]}
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "nothing",
+        "",
+        "^",
+        "main~4",
+        "main^x",
+        "MAIN",
+        "0" * 64,
+        "0" * 70,
+        b"\xff",
+        "a" * 700,
+        "a\nb",
+    ],
+)
+def test_unknown_revision(cli: Cli, ids: list[str], revision: Word) -> None:
+    assert ids
+    for words in (["rev-parse", revision], ["log", revision], ["checkout", revision, "/nowhere"]):
+        done = cli.run(*words)
+        assert done.returncode == 1
+        assert complaint(done).startswith("revision '")
+        assert b"ostreefs refs" in done.stderr
+
+
+def test_ambiguous_prefix(cli: Cli) -> None:
+    ids = [Digest(b"\xab\xcd" * 15 + bytes([number, 0])) for number in range(5)]
+    with (
+        Repository.open(cli.repository, writable=True) as repository,
+        repository.index.transaction() as transaction,
+    ):
+        for commit_id in ids:
+            put_commit(transaction, {b"x": EMPTY_FILE}, commit_id=commit_id)
+    done = cli.run("log", "abcdab")
+    assert done.returncode == 1
+    assert complaint(done).startswith("revision 'abcdab' is ambiguous: it may be abcdabcd")
+    assert b"give more digits" in done.stderr
+
+
+# ---- refs
+
+
+@pytest.fixture
+def refs(cli: Cli, source: Path) -> dict[str, str]:
+    """Three refs, two of them in a folder."""
+    return {name: cli.commit(source, name) for name in ("main", "os/next", "os/stable")}
+
+
+def test_list(cli: Cli, refs: dict[str, str]) -> None:
+    assert cli.lines("refs") == cli.lines("refs", "--list") == ["main", "os/next", "os/stable"]
+    assert cli.lines("refs", "os") == ["next", "stable"]
+    assert cli.lines("refs", "os/") == ["next", "stable"]
+    assert cli.lines("refs", "--list", "os") == ["os/next", "os/stable"]
+    assert cli.lines("refs", "main") == ["main"]
+    assert cli("refs", "o") == cli("refs", "nothing") == cli("refs", b"\xff") == ""
+    assert cli.json("refs") == refs
+    assert cli.json("refs", "os") == {key: refs[key] for key in ("os/next", "os/stable")}
+
+
+def test_create(cli: Cli, refs: dict[str, str], source: Path) -> None:
+    newer = cli.commit(source, "main", "-s", "newer")
+    assert cli("refs", "--create=release/1", "main^") == ""
+    assert cli("refs", "--create", "release/2", newer[:12]) == ""
+    assert cli("rev-parse", "release/1").strip() == refs["main"]
+    assert cli("rev-parse", "release/2").strip() == newer
+    assert cli.fails("refs", "--create=main", "os/next") == "ref 'main' exists already"
+    assert "folder" in cli.fails("refs", "--create=os", "main")
+    assert "not found" in cli.fails("refs", "--create=new", "nothing")
+    assert "invalid ref" in cli.fails("refs", "--create=a b", "main")
+    assert cli.lines("refs") == ["main", "os/next", "os/stable", "release/1", "release/2"]
+
+
+def test_delete(cli: Cli, refs: dict[str, str]) -> None:
+    assert cli("refs", "--delete", "main") == ""
+    assert cli.lines("refs") == ["os/next", "os/stable"]
+    assert "not found" in cli.fails("refs", "--delete", "main")
+    assert "not found" in cli.fails("refs", "--delete", "o")
+    assert cli.json("refs", "--delete", "os") == {"deleted": ["os/next", "os/stable"]}
+    assert cli("refs") == ""
+    assert cli("rev-parse", refs["main"][:20]).strip() == refs["main"]
+
+
+def test_delete_all_or_nothing(cli: Cli, refs: dict[str, str]) -> None:
+    cli.fails("refs", "--delete", "main", "nothing")
+    assert cli.lines("refs") == list(refs)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["a", "b"], ["--delete"], ["--create=x"], ["--create=x", "a", "b"], ["--delete", "--list"]],
+    ids=str,
+)
+def test_wrong_usage(cli: Cli, words: list[str]) -> None:
+    cli.fails("refs", *words, status=2)

@@ -28,8 +28,8 @@ from ostreefs_store.metadata import (
     Credentials,
     create_mode,
     read_xattrs,
+    rewrite_metadata,
     set_owner,
-    write_metadata,
     write_xattrs,
 )
 from ostreefs_store.model import (
@@ -145,6 +145,8 @@ class _Filler:
         root_fd = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             made = [(b"", top)] if new else []
+            if new:
+                _forget_inherited(root_fd)
             plan = _Plan(snapshot, root_fd, self._options.union, made)
             maker = _FileMaker(self._objects, root_fd, self._options, links=self._links)
             files = 0
@@ -339,7 +341,7 @@ class _FileMaker:
                     copy_file(source, target, file.size)
                 finally:
                     os.close(source)
-            write_metadata(target, wanted, self._credentials, created_mode=mode)
+            rewrite_metadata(target, wanted)
             os.utime(target, (0, 0))
         finally:
             os.close(target)
@@ -360,7 +362,8 @@ class _FileMaker:
     ) -> None:
         """Owner, mode, xattrs and times of what cannot be opened."""
         if not self._options.user:
-            if (file.uid, file.gid) != self._credentials:
+            found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+            if (file.uid, file.gid) != (found.st_uid, found.st_gid):
                 set_owner(dir_fd, name, file.uid, file.gid)
             if not isinstance(file, Symlink):
                 os.chmod(name, file.mode, dir_fd=dir_fd)
@@ -399,6 +402,12 @@ class _FileMaker:
             os.close(fd)
 
 
+def _forget_inherited(fd: int) -> None:
+    """Take from a new directory what it would pass on to everything in it."""
+    own = Credentials.own()
+    rewrite_metadata(fd, Tree(0o700, own.uid, own.gid, (), ()))
+
+
 def _finish_directory(root_fd: int, path: bytes, tree: Tree, *, user: bool) -> None:
     """Give a directory that was made here its owner, mode, xattrs and times."""
     credentials = Credentials.own()
@@ -407,5 +416,5 @@ def _finish_directory(root_fd: int, path: bytes, tree: Tree, *, user: bool) -> N
         mode = tree.mode & 0o777
         wanted = Tree(mode, credentials.uid, credentials.gid, (), tree.entries)
     with open_beneath(root_fd, path) as fd:
-        write_metadata(fd, wanted, credentials, created_mode=0o700)
+        rewrite_metadata(fd, wanted)
         os.utime(fd, (0, 0))

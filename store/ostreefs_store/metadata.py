@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ KEPT_NAMESPACES = ("user.", "security.", "trusted.", "system.posix_acl_")
 """The extended attributes that belong to a tree; others describe the filesystem it lies on."""
 
 _UNREADABLE = {errno.ENODATA, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}
+_LABELS = {b"security.selinux", b"security.SMACK64"}
 _RESERVED = RESERVED_XATTR_PREFIX.decode()
 
 
@@ -55,11 +57,14 @@ def read_xattrs(target: int | str) -> Xattrs:
 
 
 def write_xattrs(target: int | str, xattrs: Xattrs) -> None:
-    """Set extended attributes; those that `target` inherited and should not have are removed."""
+    """Set extended attributes; those that `target` inherited and should not have are removed.
+
+    But for the labels that a security module gives to every file: nobody may remove those.
+    """
     follow = isinstance(target, int)
     wanted = {name for name, _ in xattrs}
     for name, _ in read_xattrs(target):
-        if name not in wanted:
+        if name not in wanted and name not in _LABELS:
             os.removexattr(target, name, follow_symlinks=follow)
     for name, value in xattrs:
         os.setxattr(target, name, value, follow_symlinks=follow)
@@ -95,6 +100,18 @@ def write_metadata(
     if wanted.xattrs:
         with _privileged(wanted.uid, wanted.gid):
             write_xattrs(fd, wanted.xattrs)
+
+
+def rewrite_metadata(fd: int, wanted: RegularFile | Tree) -> None:
+    """As `write_metadata`, for an inode that may have inherited something from its folder.
+
+    A folder with setgid gives its group, one with a default ACL gives ACLs.
+    """
+    found = os.fstat(fd)
+    owner = Credentials(found.st_uid, found.st_gid)
+    write_metadata(fd, wanted, owner, created_mode=stat.S_IMODE(found.st_mode))
+    if not wanted.xattrs:
+        write_xattrs(fd, ())
 
 
 def set_owner(dir_fd: int, name: bytes, uid: int, gid: int) -> None:

@@ -157,6 +157,8 @@ def make_small_tree(root: Path) -> Path:
     (root / "bin").symlink_to("usr/bin")
     (root / "etc/nowhere").symlink_to("/nonexistent/target")
     os.mkfifo(root / "etc/fifo", 0o640)
+    (root / "usr/mode-0700").mkdir(0o700)
+    (root / "usr/mode-0700").chmod(0o700)
     write(root / "usr/read-only/file", b"in a read-only directory", 0o444)
     (root / "usr/read-only").chmod(0o555)
     return root

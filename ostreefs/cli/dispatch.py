@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """From the words on the command line to a verb, and from what it raises to an exit status.
 
-Exit status: 0 done, 1 expected failure, 2 usage, 3 corruption found, 70 a bug, 130 interrupted.
+Exit status: 0 done, 1 expected failure, 2 usage, 3 corruption found, 70 a bug, 130 interrupted,
+141 nobody reads the output.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ostreefs.cli.output import complain
 from ostreefs_store.errors import CorruptionError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -96,20 +97,25 @@ def _run(argv: Sequence[str]) -> int:
     if verb not in VERBS:
         complain(f"unknown verb '{verb}'", "'ostreefs --help' lists the verbs")
         return EXIT_USAGE
-    module_name, summary = VERBS[verb]
-    module = importlib.import_module(f"ostreefs.cli.{module_name}")
-    name = verb.replace("-", "_")
-    parser = Parser(prog=f"ostreefs {verb}", description=f"{summary}.")
-    getattr(module, f"add_{name}_arguments")(parser)
+    parser, run_verb = load_verb(verb)
     try:
         parsed = parser.parse_intermixed_args(arguments, namespace=Arguments())
-        status: int = getattr(module, f"run_{name}")(parsed)
+        return run_verb(parsed)
     except UsageError as error:
         complain(str(error), f"see '{parser.prog} --help'")
         return EXIT_USAGE
     except SystemExit as stop:
         return cast("int", stop.code)
-    return status
+
+
+def load_verb(verb: str) -> tuple[Parser, Callable[[Arguments], int]]:
+    """The parser of a verb, and what runs it and gives the exit status."""
+    module_name, summary = VERBS[verb]
+    module = importlib.import_module(f"ostreefs.cli.{module_name}")
+    name = verb.replace("-", "_")
+    parser = Parser(prog=f"ostreefs {verb}", description=f"{summary}.")
+    getattr(module, f"add_{name}_arguments")(parser)
+    return parser, getattr(module, f"run_{name}")
 
 
 def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:

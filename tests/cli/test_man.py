@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The manual page has every verb and every option, and none that there is not."""
+
+import re
+
+import pytest
+
+from ostreefs.cli.arguments import Parser
+from ostreefs.cli.dispatch import VERBS, load_verb
+from tests.support.project import ROOT
+
+PAGE = (ROOT / "docs/man/ostreefs.1").read_text(encoding="utf-8")
+GLOBAL = Parser(prog="ostreefs", description="")
+
+
+def options_of(parser: Parser) -> set[str]:
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+def section(title: str) -> str:
+    """What stands under a .Sh, up to the next one."""
+    return re.split(r"^\.Sh ", PAGE.split(f"\n.Sh {title}\n")[1], flags=re.MULTILINE)[0]
+
+
+def verbs_of_page() -> dict[str, str]:
+    parts = re.split(r"^\.Ss ", section("VERBS"), flags=re.MULTILINE)[1:]
+    return {part.split()[0]: part for part in parts}
+
+
+def options_in(text: str) -> set[str]:
+    """The options that items of a list are about: ``.It Fl b , Fl -branch Ns = …``."""
+    items = re.findall(r"^\.It (Fl .*)$", text, flags=re.MULTILINE)
+    return {f"-{name}" for item in items for name in re.findall(r"Fl (\S+)", item)}
+
+
+def test_verbs() -> None:
+    assert list(verbs_of_page()) == list(VERBS)
+
+
+def test_global_options() -> None:
+    assert options_in(section("GLOBAL OPTIONS")) == options_of(GLOBAL)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_options(verb: str) -> None:
+    parser, _ = load_verb(verb)
+    assert options_in(verbs_of_page()[verb]) == options_of(parser) - options_of(GLOBAL)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_values(verb: str) -> None:
+    """An option that takes a value says so on the page, and no other one does."""
+    parser, _ = load_verb(verb)
+    for action in parser._actions:
+        for option in action.option_strings:
+            if not option.startswith("--") or option in options_of(GLOBAL):
+                continue
+            [item] = re.findall(
+                rf"^\.It .*Fl {option[1:]}( Ns = .*)?$", verbs_of_page()[verb], re.MULTILINE
+            )
+            assert bool(item) == (action.nargs != 0), option
+
+
+def test_exit_statuses() -> None:
+    listed = re.findall(r"^\.It (\d+)$", section("EXIT STATUS"), flags=re.MULTILINE)
+    assert listed == ["0", "1", "2", "3", "70", "130", "141"]

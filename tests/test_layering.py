@@ -40,7 +40,8 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "reader": {"scan"},
     "ingest": {"reader", "scan"},
     "commit": {"ingest"},
-    "checkout": {"traverse"},
+    "directories": set(),
+    "checkout": {"directories", "traverse"},
     "diff": {"traverse"},
     "fsck": {"traverse"},
 }

@@ -4,8 +4,11 @@
 A synchronous library without FUSE, trio, argparse or printing. Each module imports only those
 above it in this list:
 
-`errors`, `model` (frozen types), `names` (validation), `codec` (model <-> canonical bytes),
-`durable` (everything that publishes on disk), `lock`, `parallel` (forked workers), `index` (LMDB),
-`objects` (object files), `refs` (refs and revisions), `repository`, `statcache`; then the
-operations on a repository: `traverse`, `ingest`, `checkout`, `diff`, `fsck`.
+- pure: `errors`, `model` (frozen types), `names` (validation), `codec` (model <-> canonical bytes);
+- the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
+  `parallel` (forked workers);
+- the repository: `index` (LMDB), `objects` (object files), `refs` (refs and revisions),
+  `repository`, `statcache`;
+- operations on a repository: `traverse`, `scan`, `reader`, `ingest`, `commit`, `directories`,
+  `checkout`, `diff`, `fsck`.
 """

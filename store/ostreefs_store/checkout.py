@@ -23,6 +23,7 @@ from ostreefs_store import durable
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import read_file
 from ostreefs_store.content import copy_file, hash_file
+from ostreefs_store.directories import DirectoryMaker
 from ostreefs_store.errors import CheckoutConflictError, ObjectMissingError, PrivilegeError
 from ostreefs_store.metadata import (
     Credentials,
@@ -143,22 +144,27 @@ class _Filler:
     ) -> CheckoutResult:
         """Make everything under `top`; a `new` destination gets the metadata of `top`, too."""
         root_fd = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        previous = os.umask(0)
         try:
-            made = [(b"", top)] if new else []
-            if new:
-                _forget_inherited(root_fd)
-            plan = _Plan(snapshot, root_fd, self._options.union, made)
+            directories = DirectoryMaker(
+                root_fd,
+                user=self._options.user,
+                merge=self._options.union != "none",
+                new_root=new,
+            )
             maker = _FileMaker(self._objects, root_fd, self._options, links=self._links)
             files = 0
             skipped: list[bytes] = []
-            for count, devices in map_unordered(maker.make_batch, plan.jobs(top)):
+            for count, devices in map_unordered(
+                maker.make_batch, _jobs(snapshot, top, directories)
+            ):
                 files += count
                 skipped += devices
                 if self._progress is not None:
                     self._progress(files)
-            for path, tree in reversed(made):
-                _finish_directory(root_fd, path, tree, user=self._options.user)
+            directories.finish(top)
         finally:
+            os.umask(previous)
             os.close(root_fd)
         return CheckoutResult(files, skipped)
 
@@ -185,56 +191,37 @@ def _find_top(snapshot: Snapshot, root: Digest, subpath: bytes) -> Tree:
     return Tree(above.mode, above.uid, above.gid, above.xattrs, kept)
 
 
-class _Plan:
-    """The parent's part: walks the tree, makes the directories, says which files go where."""
-
-    def __init__(
-        self, snapshot: Snapshot, root_fd: int, union: Union, made: list[tuple[bytes, Tree]]
-    ) -> None:
-        self._snapshot = snapshot
-        self._root_fd = root_fd
-        self._union = union
-        self._made = made
-
-    def jobs(self, top: Tree) -> Iterator[_Job]:
-        """Yield the files to make, in portions of a fair size; their directories are there."""
-        job: _Job = []
-        count = 0
-        stack = [(b"", top)]
-        while stack:
-            path, tree = stack.pop()
-            found = self._snapshot.find_files([e.digest for e in tree.entries if not e.is_tree])
-            files: list[tuple[bytes, Digest, bytes]] = []
-            for entry in tree.entries:
-                if entry.is_tree:
-                    child = read_tree_object(self._snapshot, entry.digest)
-                    stack.append((self._ensure_directory(path, entry.name, child), child))
-                    continue
-                encoded = found.get(entry.digest)
-                if encoded is None:
-                    raise ObjectMissingError("file", entry.digest)
-                if not files:
-                    job.append((path, files))
-                files.append((entry.name, entry.digest, encoded))
-                count += 1
-                if count >= _JOB_FILES:
-                    yield job
-                    job, files, count = [], [], 0
-        if job:
-            yield job
-
-    def _ensure_directory(self, above: bytes, name: bytes, tree: Tree) -> bytes:
-        path = os.path.join(above, name)
-        with open_beneath(self._root_fd, above) as fd:
-            try:
-                os.mkdir(name, 0o700, dir_fd=fd)
-            except FileExistsError:
-                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                if self._union == "none" or not stat.S_ISDIR(found.st_mode):
-                    raise CheckoutConflictError(path, "something else is in its place") from None
-                return path
-        self._made.append((path, tree))
-        return path
+def _jobs(snapshot: Snapshot, top: Tree, directories: DirectoryMaker) -> Iterator[_Job]:
+    """Walk the tree, make its directories, and yield the files to make in fair portions."""
+    job: _Job = []
+    count = 0
+    stack = [(b"", top)]
+    while stack:
+        path, tree = stack.pop()
+        children = [
+            (entry.name, read_tree_object(snapshot, entry.digest))
+            for entry in tree.entries
+            if entry.is_tree
+        ]
+        if children:
+            directories.make(path, children)
+            stack += [(os.path.join(path, name), child) for name, child in children]
+        entries = [entry for entry in tree.entries if not entry.is_tree]
+        found = snapshot.find_files([entry.digest for entry in entries])
+        files: list[tuple[bytes, Digest, bytes]] = []
+        for entry in entries:
+            encoded = found.get(entry.digest)
+            if encoded is None:
+                raise ObjectMissingError("file", entry.digest)
+            if not files:
+                job.append((path, files))
+            files.append((entry.name, entry.digest, encoded))
+            count += 1
+            if count >= _JOB_FILES:
+                yield job
+                job, files, count = [], [], 0
+    if job:
+        yield job
 
 
 class _FileMaker:
@@ -254,15 +241,11 @@ class _FileMaker:
         """Make files; the function that workers run. How many, and the devices left out."""
         self._skipped = []
         count = 0
-        previous = os.umask(0)
-        try:
-            for path, files in job:
-                with open_beneath(self._root_fd, path) as dir_fd:
-                    for name, digest, encoded in files:
-                        self._place(dir_fd, path, name, digest, read_file(encoded))
-                count += len(files)
-        finally:
-            os.umask(previous)
+        for path, files in job:
+            with open_beneath(self._root_fd, path) as dir_fd:
+                for name, digest, encoded in files:
+                    self._place(dir_fd, path, name, digest, read_file(encoded))
+            count += len(files)
         return count, self._skipped
 
     def _place(self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File) -> None:
@@ -400,21 +383,3 @@ class _FileMaker:
             return hash_file(fd, file.size) == file.content
         finally:
             os.close(fd)
-
-
-def _forget_inherited(fd: int) -> None:
-    """Take from a new directory what it would pass on to everything in it."""
-    own = Credentials.own()
-    rewrite_metadata(fd, Tree(0o700, own.uid, own.gid, (), ()))
-
-
-def _finish_directory(root_fd: int, path: bytes, tree: Tree, *, user: bool) -> None:
-    """Give a directory that was made here its owner, mode, xattrs and times."""
-    credentials = Credentials.own()
-    wanted = tree
-    if user:
-        mode = tree.mode & 0o777
-        wanted = Tree(mode, credentials.uid, credentials.gid, (), tree.entries)
-    with open_beneath(root_fd, path) as fd:
-        rewrite_metadata(fd, wanted)
-        os.utime(fd, (0, 0))

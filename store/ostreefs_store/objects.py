@@ -32,7 +32,6 @@ from ostreefs_store.metadata import (
     create_mode,
     read_xattrs,
     write_metadata,
-    write_xattrs,
 )
 from ostreefs_store.model import Digest, RegularFile, Xattrs
 
@@ -224,18 +223,18 @@ class ObjectFiles:
     ) -> int:
         """Make an existing inode the object file, by a hard link; the inode number.
 
-        `found` and `xattrs` (None when not known) are what the inode, open as `fd`, has so far.
-        Raises `FileExistsError` when the object's name is taken, and `OSError` with EXDEV, EMLINK
-        or EPERM where a link is not possible.
+        0 when the inode does not carry what the object's must: it is not made to, since whoever
+        dies before the commit must leave the source as it was (but for its times). `found` and
+        `xattrs` (None when not known) are what the inode, open as `fd`, has. Raises
+        `FileExistsError` when the object's name is taken, and `OSError` with EXDEV, EMLINK or
+        EPERM where a link is not possible.
         """
         view = self.inode_view(file)
-        if (found.st_uid, found.st_gid) != (view.uid, view.gid):
-            os.fchown(fd, view.uid, view.gid)
-            os.fchmod(fd, view.mode)
-        elif stat.S_IMODE(found.st_mode) != view.mode:
-            os.fchmod(fd, view.mode)
-        if xattrs != view.xattrs:
-            write_xattrs(fd, view.xattrs)
+        carried = (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+        if carried != (view.mode, view.uid, view.gid):
+            return 0
+        if (read_xattrs(fd) if xattrs is None else xattrs) != view.xattrs:
+            return 0
         if found.st_mtime_ns != 0:
             os.utime(fd, (0, 0))
         durable.trace("object:adopting")
@@ -248,6 +247,10 @@ class ObjectFiles:
         )
         durable.trace("object:adopted")
         return found.st_ino
+
+    def keep(self, digest: Digest) -> None:
+        """Give an object file that a crash left whole the time that every one has."""
+        os.utime(object_name(digest), (0, 0), dir_fd=self._fd, follow_symlinks=False)
 
     def _finish(self, fd: int, view: RegularFile, created_mode: int) -> int:
         """Give an inode all that it must carry."""

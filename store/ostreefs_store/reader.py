@@ -84,13 +84,16 @@ class FileReader:
     def recover(self, path: bytes, digest: Digest, file: RegularFile) -> int:
         """Settle an object whose name is taken by a file that the index does not know.
 
-        It is kept when it is whole, else replaced from the source; the inode number.
+        It is kept when it is whole and nobody else's, else replaced from the source; the inode
+        number. A file with another name is still in a source that was to be consumed: who goes on
+        writing there would write to the object.
         """
         with suppress(ObjectMissingError):
-            if self._objects.find_problem(digest, file) is None:
-                found = self._objects.find_stat(digest)
-                if found is not None:
-                    return found.st_ino
+            found = self._objects.find_stat(digest)
+            is_ours = found is not None and (found.st_nlink == 1 or self._consume)
+            if found and is_ours and self._objects.find_problem(digest, file) is None:
+                self._objects.keep(digest)
+                return found.st_ino
         directory, name = os.path.split(path)
         with (
             self._open_directory(directory) as dir_fd,

@@ -171,8 +171,13 @@ class Repository:
     def in_use(self, *, writing: bool = False) -> Iterator[None]:
         """Keep every object where it is while the block runs.
 
-        A writer that finds itself alone first removes what crashes left in ``tmp``.
+        A writer that finds itself alone first removes what crashes left in ``tmp``, and beside
+        ``config.toml``.
         """
-        clean = self.objects.clean_staging if writing else None
-        with shared_lock(self.path, when_alone=clean):
+        with shared_lock(self.path, when_alone=self._clean if writing else None):
             yield
+
+    def _clean(self) -> None:
+        self.objects.clean_staging()
+        for path in self.path.glob(".tmp-*"):
+            path.unlink()

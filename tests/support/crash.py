@@ -61,13 +61,15 @@ def _run_to_death(operation: Callable[[], object], tokens: int) -> None:
         os._exit(status)
 
 
-def every_death(operation: Callable[[], object], *, step: int = 1) -> Iterator[int]:
-    """Kill an operation at each trace point in turn; yield after each death.
+def every_death(
+    operation: Callable[[], object], *, first: int = 0, step: int = 1
+) -> Iterator[int]:
+    """Kill an operation at each trace point in turn, from the `first` on; yield after each death.
 
     The caller looks at what is left, and puts things back so that the operation can run anew. Ends
     after the first run that comes to its end; that one is not yielded.
     """
-    points = 0
+    points = first
     while dies_after(operation, points):
         yield points
         points += step

@@ -48,6 +48,8 @@ MAP_SIZE = 1 << 38
 """256 GiB of address space, not of disk: enough for a billion objects without a remap."""
 
 _MAX_READERS = 1024
+_FULL = 1 << 20
+"""A filesystem with fewer bytes to spare is full."""
 _DATABASES = ("files", "trees", "commits", "refs", "inodes", "statcache", "collisions")
 
 FILE_NUMBER_BITS = 62
@@ -367,8 +369,23 @@ def _translated(path: Path) -> Iterator[None]:
     except lmdb.MapFullError:
         raise IndexFullError(str(path), MAP_SIZE) from None
     except lmdb.DiskError:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+        raise _os_error(errno.ENOSPC, path) from None
     except lmdb.ReadonlyError as error:
         raise ReadOnlyRepositoryError(str(path.parent), str(error)) from None
     except lmdb.Error as error:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in str(error):
+                raise _os_error(number, path) from None
+        if os.strerror(errno.EIO) in str(error):  # also what LMDB makes of a write cut short
+            number = errno.ENOSPC if _is_full(path) else errno.EIO
+            raise _os_error(number, path) from None
         raise IndexCorruptError(str(path), str(error)) from None
+
+
+def _is_full(path: Path) -> bool:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize < _FULL
+
+
+def _os_error(number: int, path: Path) -> OSError:
+    return OSError(number, os.strerror(number), str(path))

@@ -24,7 +24,7 @@ from tests.support.commands import (
     run,
 )
 from tests.support.commits import commit_directory, init_repository
-from tests.support.mounts import is_mounted, mounted, mounted_in_background, wait_until
+from tests.support.mounts import clean_up, is_mounted, mounted, mounted_in_background, wait_until
 from tests.support.trees import acl, make_small_tree, write
 
 pytestmark = pytest.mark.mount
@@ -339,10 +339,13 @@ def test_log_of_a_supervised_mount(small_repository: Path, tmp_path: Path) -> No
     process = subprocess.Popen(
         command(*words), stderr=subprocess.PIPE, **OURSELVES.popen_arguments()
     )
-    wait_until(lambda: process.poll() is not None or is_mounted(mnt), "the mount")
-    assert (mnt / "usr").is_dir()
-    process.terminate()
-    _, said = process.communicate(timeout=10)
+    try:
+        wait_until(lambda: process.poll() is not None or is_mounted(mnt), "the mount")
+        assert (mnt / "usr").is_dir()
+        process.terminate()
+        _, said = process.communicate(timeout=10)
+    finally:
+        clean_up(mnt, process)
     assert process.returncode == 0
     assert said.decode() == f"ostreefs[{process.pid}]: INFO: SIGTERM: unmounting\n"
     assert not is_mounted(mnt)

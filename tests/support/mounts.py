@@ -123,7 +123,7 @@ def mounted(
         said = process.communicate(timeout=PATIENCE)
         assert (process.returncode, said) == (0, (b"", b"")), (said, mount.describe())
     finally:
-        _clean_up(mount)
+        clean_up(mount.path, mount.process)
     assert not is_mounted(at)
     mount.check_log()
 
@@ -150,7 +150,7 @@ def mounted_in_background(
         assert select.select([daemon], [], [], PATIENCE)[0], mount.describe()
     finally:
         os.close(daemon)
-        _clean_up(mount)
+        clean_up(mount.path, mount.process)
     assert not is_mounted(at)
     mount.check_log()
 
@@ -174,11 +174,11 @@ def _check_usable(mount: Mounted) -> None:
     assert done.returncode == 0, (done, mount.describe())
 
 
-def _clean_up(mount: Mounted) -> None:
+def clean_up(path: Path, process: subprocess.Popen[bytes] | None) -> None:
     """Leave neither a process nor a mount behind, whatever happened."""
-    if mount.process is not None and mount.process.poll() is None:
-        mount.process.kill()
-        mount.process.communicate()
-    if is_mounted(mount.path):
+    if process is not None and process.poll() is None:
+        process.kill()
+        process.communicate()
+    if is_mounted(path):
         tool = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-u", "-z"]
-        subprocess.run([*tool, mount.path], check=False, capture_output=True)
+        subprocess.run([*tool, path], check=False, capture_output=True)

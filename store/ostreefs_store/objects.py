@@ -160,7 +160,10 @@ class ObjectFiles:
         """
         view = self.inode_view(file)
         mode = create_mode(view, self._credentials)
-        fd = os.open(object_name(digest), _CREATE, mode, dir_fd=self._fd)
+        try:
+            fd = os.open(object_name(digest), _CREATE, mode, dir_fd=self._fd)
+        except OSError as error:
+            raise self._named(error, digest) from None
         try:
             durable.trace("object:created")
             try:
@@ -180,7 +183,7 @@ class ObjectFiles:
 
         Its name is gone when the block ends; after a crash it stays until `clean_staging`.
         """
-        path = f"{self._tmp}/{durable.temporary_name('')}"
+        path = f"{os.path.abspath(self._tmp)}/{durable.temporary_name('')}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             yield fd, path
@@ -201,7 +204,10 @@ class ObjectFiles:
         """
         inode = self._finish(fd, self.inode_view(file), 0o600)
         durable.trace("object:staged")
-        durable.link_new(path, object_name(digest), target_dir=self._fd)
+        try:
+            durable.link_new(path, object_name(digest), target_dir=self._fd)
+        except OSError as error:
+            raise self._named(error, digest) from None
         return inode
 
     def replace_staged(self, fd: int, path: str, digest: Digest, file: RegularFile) -> int:
@@ -238,15 +244,16 @@ class ObjectFiles:
         if found.st_mtime_ns != 0:
             os.utime(fd, (0, 0))
         durable.trace("object:adopting")
-        os.link(
-            name,
-            object_name(digest),
-            src_dir_fd=dir_fd,
-            dst_dir_fd=self._fd,
-            follow_symlinks=False,
-        )
-        durable.trace("object:adopted")
+        try:
+            durable.link_new(name, object_name(digest), source_dir=dir_fd, target_dir=self._fd)
+        except OSError as error:
+            raise self._named(error, digest) from None
         return found.st_ino
+
+    def _named(self, error: OSError, digest: Digest) -> OSError:
+        """The same error with the whole path of the object file, so that nothing else is blamed."""
+        path = os.path.abspath(self.path / object_name(digest))
+        return OSError(error.errno, error.strerror, path)
 
     def keep(self, digest: Digest) -> None:
         """Give an object file that a crash left whole the time that every one has."""

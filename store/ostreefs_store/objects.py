@@ -251,7 +251,7 @@ class ObjectFiles:
         return found.st_ino
 
     def _named(self, error: OSError, digest: Digest) -> OSError:
-        """The same error with the whole path of the object file, so that nothing else is blamed."""
+        """The same error with the whole path of the object file: nothing else is to blame."""
         path = os.path.abspath(self.path / object_name(digest))
         return OSError(error.errno, error.strerror, path)
 

@@ -185,8 +185,12 @@ def _find_paths(snapshot: Snapshot, root: Digest, wanted: Collection[bytes]) -> 
 
 def _count_unknown(objects: ObjectFiles, snapshot: Snapshot) -> int:
     unknown = 0
-    for folder in os.scandir(objects.path):
-        digests = [_digest_of(folder.name, name) for name in os.listdir(folder.path)]
+    for name in os.listdir(objects.path):
+        try:
+            digests = [_digest_of(name, rest) for rest in os.listdir(objects.path / name)]
+        except NotADirectoryError:
+            unknown += 1
+            continue
         known = snapshot.find_files([digest for digest in digests if digest is not None])
         unknown += sum(digest not in known for digest in digests)
     return unknown

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = re.compile(r"(\^|~[0-9]*)", re.ASCII)
 _PREFIX_MIN = 4
+_STEPS_DIGITS = 10
 _SHOWN = 3
 
 
@@ -59,9 +60,10 @@ def _parse_revision(revision: str) -> tuple[str, int]:
     match = re.fullmatch(r"([^~^]*)((?:\^|~[0-9]*)*)", revision)
     if match is None:
         raise RevisionNotFoundError(revision, "after ^ or ~N only more of them may follow")
-    steps = sum(
-        int(suffix[1:] or 1) if suffix != "^" else 1 for suffix in _SUFFIX.findall(match[2])
-    )
+    suffixes = _SUFFIX.findall(match[2])
+    if any(len(suffix) > _STEPS_DIGITS for suffix in suffixes):
+        raise RevisionNotFoundError(revision, "no history is that long")
+    steps = sum(int(suffix[1:] or 1) if suffix != "^" else 1 for suffix in suffixes)
     return match[1], steps
 
 

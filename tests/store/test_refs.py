@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Refs and revisions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ostreefs_store.codec import commit_digest, encode_commit
+from ostreefs_store.errors import (
+    AmbiguousRevisionError,
+    InvalidNameError,
+    ObjectMissingError,
+    RefConflictError,
+    RevisionNotFoundError,
+    StoreError,
+)
+from ostreefs_store.index import Index, Snapshot, Transaction
+from ostreefs_store.model import Commit, Digest
+from ostreefs_store.refs import (
+    commits_with_prefix,
+    delete_refs,
+    read_commit,
+    resolve,
+    set_ref,
+)
+
+ROOT = Digest(bytes(32))
+CRAFTED = [bytes.fromhex(prefix).ljust(32, b"\x33") for prefix in ("abcd12", "abcd13", "abce")]
+
+
+def add_commit(transaction: Transaction, subject: str, *parents: Digest) -> Digest:
+    encoded = encode_commit(Commit(ROOT, parents, 0, subject, "", {}))
+    digest = commit_digest(encoded)
+    transaction.put_commit(digest, encoded)
+    return digest
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    (tmp_path / "index").mkdir()
+    Index.create(tmp_path / "index")
+    opened = Index.open(tmp_path / "index", writable=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def history(index: Index) -> list[Digest]:
+    """Five commits in a line, newest first (it is `main`), and one that is a second parent."""
+    with index.transaction() as transaction:
+        commits = [add_commit(transaction, "0")]
+        side = add_commit(transaction, "side")
+        for number in range(1, 5):
+            others = (side,) if number == 2 else ()
+            commits.append(add_commit(transaction, f"{number}", commits[-1], *others))
+        set_ref(transaction, "main", commits[-1])
+        set_ref(transaction, "os/stable", commits[2])
+        for crafted in CRAFTED:
+            transaction.put_commit(Digest(crafted), b"")
+    return commits[::-1]
+
+
+def find(index: Index, revision: str) -> Digest:
+    with index.snapshot() as snapshot:
+        return resolve(snapshot, revision)
+
+
+@pytest.mark.parametrize(
+    ("revision", "steps"),
+    [
+        ("main", 0),
+        ("main^", 1),
+        ("main^^", 2),
+        ("main~", 1),
+        ("main~0", 0),
+        ("main~1", 1),
+        ("main~3", 3),
+        ("main~03", 3),
+        ("main~2^", 3),
+        ("main^~2", 3),
+        ("main~~", 2),
+        ("main~1~2^", 4),
+        ("os/stable", 2),
+        ("os/stable^", 3),
+    ],
+)
+def test_revisions(index: Index, history: list[Digest], revision: str, steps: int) -> None:
+    assert find(index, revision) == history[steps]
+
+
+@pytest.mark.parametrize("length", [64, 63, 40, 13, 8])
+def test_ids_and_prefixes(index: Index, history: list[Digest], length: int) -> None:
+    for commit in history:
+        assert find(index, commit.hex()[:length]) == commit
+    assert find(index, history[0].hex()[:length] + "~2") == history[2]
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "",
+        "^",
+        "~1",
+        "none",
+        "os",
+        "main^2",
+        "main~x",
+        "main^x",
+        "main~-1",
+        "main~5",
+        "main^^^^^",
+        "main~99999999999999999999",
+        "main~" + "9" * 5000,
+        "main/",
+        "MAIN",
+        "0" * 64,
+        "f" * 65,
+        "F" * 8,
+        "abcd1z",
+        "x" * 600,
+        "\udcff",
+        "größe",
+        "a\0b",
+        "main\n",
+        "../main",
+    ],
+)
+@pytest.mark.usefixtures("history")
+def test_what_is_not_there(index: Index, revision: str) -> None:
+    with pytest.raises(RevisionNotFoundError) as caught:
+        find(index, revision)
+    assert caught.value.revision == revision
+
+
+@pytest.mark.usefixtures("history")
+def test_the_end_of_history_is_told(index: Index) -> None:
+    with pytest.raises(RevisionNotFoundError, match="after 4 of 9 steps"):
+        find(index, "main~9")
+
+
+@pytest.mark.parametrize("prefix", ["abc", "abcd", "abcd1"])
+@pytest.mark.usefixtures("history")
+def test_ambiguous_prefixes(index: Index, prefix: str) -> None:
+    with pytest.raises(AmbiguousRevisionError) as caught:
+        find(index, prefix)
+    assert caught.value.prefix == prefix
+    assert list(caught.value.candidates) == [
+        commit.hex()[:16] for commit in CRAFTED if commit.hex().startswith(prefix)
+    ]
+
+
+@pytest.mark.usefixtures("history")
+def test_a_prefix_of_one(index: Index) -> None:
+    assert find(index, "abcd12") == CRAFTED[0]
+    assert find(index, "abce") == CRAFTED[2]
+    with index.snapshot() as snapshot:
+        assert commits_with_prefix(snapshot, "abcd", limit=1) == [CRAFTED[0]]
+        assert commits_with_prefix(snapshot, "ffff", limit=9) == []
+
+
+@pytest.mark.usefixtures("history")
+def test_short_prefixes_are_refused(index: Index) -> None:
+    with index.transaction() as transaction:
+        transaction.put_commit(Digest(b"\x0e" + bytes(31)), b"")
+    found = commits_with_prefix(index.snapshot(), "0e0", limit=2)
+    if len(found) == 1:
+        with pytest.raises(RevisionNotFoundError, match="at least 4"):
+            find(index, "0e0")
+
+
+def test_a_ref_that_looks_like_a_prefix_comes_first(index: Index, history: list[Digest]) -> None:
+    with index.transaction() as transaction:
+        set_ref(transaction, "abce", history[3])
+    assert find(index, "abce") == history[3]
+
+
+def test_a_missing_parent_is_corruption(index: Index) -> None:
+    with index.transaction() as transaction:
+        set_ref(transaction, "main", add_commit(transaction, "child", ROOT))
+    assert find(index, "main^") == ROOT
+    with pytest.raises(ObjectMissingError):
+        find(index, "main^^")
+    with index.snapshot() as snapshot, pytest.raises(ObjectMissingError):
+        read_commit(snapshot, ROOT)
+
+
+# ---- setting and deleting ----
+
+
+@pytest.mark.parametrize(
+    ("ref", "other"),
+    [("main/x", "main"), ("os", "os/stable"), ("os/stable/x/y", "os/stable")],
+)
+def test_conflicts(index: Index, history: list[Digest], ref: str, other: str) -> None:
+    def attempt() -> None:
+        with index.transaction() as transaction:
+            set_ref(transaction, ref, history[0])
+
+    with pytest.raises(RefConflictError) as caught:
+        attempt()
+    assert (caught.value.ref, caught.value.other) == (ref, other)
+
+
+def test_neighbours_are_no_conflict(index: Index, history: list[Digest]) -> None:
+    names = ["main-x", "main.x", "os-2", "os/stable2", "os/stable-x/y", "main"]
+    with index.transaction() as transaction:
+        for name in names:
+            set_ref(transaction, name, history[0])
+    for name in names:
+        assert find(index, name) == history[0]
+
+
+@pytest.mark.parametrize("ref", ["", "a b", "/a", "a/", "..", "0" * 64, "x" * 256, "\udcff"])
+def test_bad_names(index: Index, history: list[Digest], ref: str) -> None:
+    def attempt() -> None:
+        with index.transaction() as transaction:
+            set_ref(transaction, ref, history[0])
+
+    with pytest.raises(InvalidNameError):
+        attempt()
+
+
+def delete(index: Index, ref: str) -> list[str]:
+    with index.transaction() as transaction:
+        return delete_refs(transaction, ref)
+
+
+def all_refs(snapshot: Snapshot) -> list[str]:
+    return [ref for ref, _ in snapshot.iter_refs()]
+
+
+@pytest.mark.usefixtures("history")
+def test_delete(index: Index) -> None:
+    assert delete(index, "os/stable") == ["os/stable"]
+    for missing in ("os/stable", "os", "", "mai", "x" * 600, "\udcff"):
+        with pytest.raises(StoreError):
+            delete(index, missing)
+    with index.snapshot() as snapshot:
+        assert all_refs(snapshot) == ["main"]
+
+
+def test_delete_a_folder(index: Index, history: list[Digest]) -> None:
+    with index.transaction() as transaction:
+        for name in ("os/testing/a", "os-2", "osx"):
+            set_ref(transaction, name, history[0])
+    assert delete(index, "os") == ["os/stable", "os/testing/a"]
+    with index.snapshot() as snapshot:
+        assert all_refs(snapshot) == ["main", "os-2", "osx"]

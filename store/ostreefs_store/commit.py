@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store import durable, names
 from ostreefs_store.beneath import open_beneath
-from ostreefs_store.codec import commit_digest, encode_commit
-from ostreefs_store.model import Commit, Digest, MetadataValue
+from ostreefs_store.codec import commit_digest, decode_commit, encode_commit
+from ostreefs_store.errors import FormatError, InvalidNameError
+from ostreefs_store.model import DIGEST_SIZE, Commit, Digest, MetadataValue
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.refs import check_free, read_commit, set_ref
 
@@ -45,6 +46,15 @@ def check_branch(repository: Repository, branch: str) -> None:
         check_free(snapshot, branch)
 
 
+def check_message(message: Message) -> None:
+    """Raise `InvalidNameError` for a message that no commit can hold."""
+    trial = Commit(Digest(bytes(DIGEST_SIZE)), (), message.timestamp, message.subject, message.body, message.metadata)
+    try:
+        decode_commit(encode_commit(trial))
+    except (FormatError, ValueError, OverflowError) as error:
+        raise InvalidNameError("commit message", message.subject, str(error)) from None
+
+
 def write_commit(
     repository: Repository,
     batch: Batch,
@@ -59,6 +69,7 @@ def write_commit(
     `parent` None means the branch's present commit, if it has one; "none" means no parent. With
     `skip_if_unchanged` a tree equal to the parent's makes no commit and gives the parent's id.
     """
+    check_message(message)
     with repository.index.transaction() as transaction, _synced(repository, batch):
         parents = _parents(transaction, branch, parent)
         transaction.put_files(batch.files)
@@ -132,7 +143,7 @@ def delete_source(source: str, batch: Batch) -> list[bytes]:
             with open_beneath(root_fd, path) as fd:
                 for name in file_names:
                     if os.path.join(path, os.fsencode(name)) not in skipped:
-                        with suppress(FileNotFoundError):
+                        with suppress(OSError):  # its directory will be among those left
                             os.unlink(name, dir_fd=fd)
 
     left: list[bytes] = []

@@ -117,6 +117,7 @@ def test_skip_if_unchanged(cli: Cli, source: Path) -> None:
 
 
 def test_consume(cli: Cli, source: Path, tmp_path: Path) -> None:
+    (source / "usr/read-only").chmod(0o755)
     expected = list_tree(source)
     cli.commit(source, "main", "--consume")
     assert not source.exists()
@@ -135,6 +136,7 @@ def test_sockets_are_left_out(cli: Cli, source: Path) -> None:
 
 
 def test_sockets_are_not_consumed(cli: Cli, source: Path) -> None:
+    (source / "usr/read-only").chmod(0o755)
     make_socket(source / "etc/socket")
     done = cli.run("commit", "-b", "main", "--consume", source)
     assert done.returncode == 0

@@ -237,8 +237,9 @@ def test_checkout_of_a_part(cli: Cli, source: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "file") == ["same"]
 
 
-def test_unions(cli: Cli, commit: str, source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_unions(cli: Cli, source: Path, tmp_path: Path) -> None:
+    (source / "usr/read-only").chmod(0o755)
+    commit, out = cli.commit(source), tmp_path / "out"
     cli("checkout", "main", out)
     assert cli.fails("checkout", "main", out) == f"{out}: File exists"
     write(out / "mine", b"mine")

@@ -30,7 +30,7 @@ from tests.support.commands import (
 )
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
 from tests.support.mounts import wait_until
-from tests.support.trees import make_small_tree, make_sparse, write
+from tests.support.trees import make_small_tree, make_sparse, remove_tree, write
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +290,24 @@ def test_user(user: Account) -> None:
     output("chmod", "400", tree / "secret", account=user)
     ostreefs_output(*words, account=user)
     assert ostreefs_output("--repo", path, "fsck", "-q", account=user) == b""
+
+
+def test_what_a_user_may_not_delete_is_left(user: Account) -> None:
+    """The commit is made all the same."""
+    assert user.home is not None
+    tree, path = user.home / "kept", user.home / "repo2"
+    script = f"mkdir -p {tree}/closed && echo x >{tree}/closed/file && chmod 555 {tree}/closed"
+    output("sh", "-c", script, account=user)
+    ostreefs_output("--repo", path, "init", account=user)
+    done = ostreefs("--repo", path, "commit", "-b", "main", "--consume", tree, account=user)
+    assert done.returncode == 0
+    assert ostreefs_output("--repo", path, "rev-parse", "main", account=user) == done.stdout
+    assert done.stderr.decode().splitlines() == [
+        f"ostreefs: warning: {tree}/closed is not empty and was left",
+        f"ostreefs: warning: {tree}/ is not empty and was left",
+    ]
+    assert (tree / "closed/file").read_bytes() == b"x\n"
+    remove_tree(tree)
 
 
 @pytest.mark.root

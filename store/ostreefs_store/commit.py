@@ -48,7 +48,8 @@ def check_branch(repository: Repository, branch: str) -> None:
 
 def check_message(message: Message) -> None:
     """Raise `InvalidNameError` for a message that no commit can hold."""
-    trial = Commit(Digest(bytes(DIGEST_SIZE)), (), message.timestamp, message.subject, message.body, message.metadata)
+    said = (message.timestamp, message.subject, message.body, message.metadata)
+    trial = Commit(Digest(bytes(DIGEST_SIZE)), (), *said)
     try:
         decode_commit(encode_commit(trial))
     except (FormatError, ValueError, OverflowError) as error:

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Commits: parents, messages, consumed sources."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from ostreefs_store.commit import Message, check_branch, delete_source, write_commit
+from ostreefs_store.errors import InvalidNameError, RefConflictError, StoreError
+from ostreefs_store.ingest import ingest_directory
+from ostreefs_store.model import Commit, Digest
+from ostreefs_store.refs import read_commit
+from ostreefs_store.repository import Repository
+from ostreefs_store.statcache import Modifiers
+from tests.support.trees import (
+    MESSAGE,
+    check_out,
+    ingest,
+    list_tree,
+    make_deep_directory,
+    make_small_tree,
+    make_socket,
+    new_repository,
+    problems_of,
+    settle,
+    write,
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small tree."""
+    return make_small_tree(tmp_path / "source")
+
+
+def commit(
+    repository: Repository,
+    source: Path,
+    message: Message = MESSAGE,
+    *,
+    parent: Digest | Literal["none"] | None = None,
+    skip: bool = False,
+) -> tuple[Digest, bool]:
+    with repository.in_use(writing=True):
+        batch = ingest_directory(repository, source, Modifiers())
+        return write_commit(
+            repository, batch, message, branch="main", parent=parent, skip_if_unchanged=skip
+        )
+
+
+def read(repository: Repository, digest: Digest) -> Commit:
+    with repository.index.snapshot() as snapshot:
+        return read_commit(snapshot, digest)
+
+
+def test_what_a_commit_says(repository: Repository, source: Path) -> None:
+    message = Message("Subject é", "Body\nof two lines", -5, {"version": 3, "ok": True, "a": "b"})
+    digest, is_new = commit(repository, source, message)
+    found = read(repository, digest)
+    assert is_new
+    assert (found.subject, found.body, found.timestamp) == message[:3]
+    assert found.metadata == message.metadata
+    assert found.parents == ()
+    assert commit(repository, source, message, parent="none") == (digest, True), "same again"
+
+
+def test_parents(repository: Repository, source: Path) -> None:
+    first, _ = commit(repository, source)
+    second, _ = commit(repository, source)
+    third, _ = commit(repository, source, parent=first)
+    fourth, _ = commit(repository, source, parent="none")
+    assert [read(repository, digest).parents for digest in (first, second, third, fourth)] == [
+        (),
+        (first,),
+        (first,),
+        (),
+    ]
+    assert fourth == first, "the same facts are the same commit"
+
+
+def test_skip_if_unchanged(repository: Repository, source: Path) -> None:
+    first, is_new = commit(repository, source, skip=True)
+    assert is_new, "there is no parent yet"
+    settle(source)
+    assert commit(repository, source, skip=True) == (first, False)
+    batch = ingest_directory(repository, source, Modifiers())
+    assert batch.read_files == 0, "what was learnt of the source is kept"
+    write(source / "new", b"new")
+    second, is_new = commit(repository, source, skip=True)
+    assert is_new
+    assert read(repository, second).parents == (first,)
+    with repository.index.snapshot() as snapshot:
+        assert snapshot.count("commits") == 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        MESSAGE._replace(timestamp=2**62),
+        MESSAGE._replace(timestamp=-(2**62)),
+        MESSAGE._replace(timestamp=2**70),
+        MESSAGE._replace(subject="\udcff"),
+        MESSAGE._replace(body="\udcff"),
+        MESSAGE._replace(metadata={"\udcff": 1}),
+        MESSAGE._replace(metadata={"n": 2**70}),
+    ],
+)
+def test_a_message_that_no_commit_can_hold(
+    repository: Repository, source: Path, message: Message
+) -> None:
+    """It is refused, not written: nobody could read the branch any more."""
+    first, _ = commit(repository, source)
+    with pytest.raises(StoreError):
+        commit(repository, source, message)
+    with repository.index.snapshot() as snapshot:
+        assert snapshot.find_ref("main") == first
+    assert problems_of(repository) == []
+
+
+def test_check_branch(repository: Repository, source: Path) -> None:
+    commit(repository, source)
+    check_branch(repository, "main")
+    check_branch(repository, "other")
+    with pytest.raises(InvalidNameError):
+        check_branch(repository, "a b")
+    with pytest.raises(RefConflictError):
+        check_branch(repository, "main/below")
+
+
+# ---- consumed sources ----
+
+
+def test_consume(any_repository: Repository, source: Path, tmp_path: Path) -> None:
+    expected = list_tree(source)
+    _, batch = ingest(any_repository, source, consume=True)
+    assert {path: e.data for path, e in list_tree(source).items()} == {
+        path: e.data for path, e in expected.items()
+    }, "nothing is deleted before the commit"
+    assert delete_source(str(source), batch) == []
+    assert not source.exists()
+    check_out(any_repository, tmp_path / "out")
+    assert list_tree(tmp_path / "out") == expected
+    assert problems_of(any_repository) == []
+
+
+def test_consume_leaves_what_was_not_committed(any_repository: Repository, source: Path) -> None:
+    make_socket(source / "etc/socket")
+    _, batch = ingest(any_repository, source, consume=True)
+    write(source / "usr/lib/late", b"came after the scan")
+    left = delete_source(str(source), batch)
+    assert set(left) == {b"", b"etc", b"usr", b"usr/lib"}
+    assert sorted(str(p.relative_to(source)) for p in source.rglob("*") if not p.is_dir()) == [
+        "etc/socket",
+        "usr/lib/late",
+    ]
+
+
+def test_consume_never_follows_a_link(
+    any_repository: Repository, source: Path, tmp_path: Path
+) -> None:
+    outside = write(tmp_path / "outside/libtool.so", b"not ours").parent
+    _, batch = ingest(any_repository, source, consume=True)
+    (source / "usr/lib").rename(tmp_path / "gone")
+    (source / "usr/lib").symlink_to(outside)
+    try:
+        delete_source(str(source), batch)
+    except OSError as error:
+        assert isinstance(error, NotADirectoryError)  # noqa: PT017 -- or none at all
+    assert os.listdir(outside) == ["libtool.so"]
+
+
+def test_consume_beyond_path_max(deep_path: Path, own_mode: str) -> None:
+    make_deep_directory(deep_path / "source", b"d" * 255, 30)
+    with new_repository(deep_path / "repo", own_mode) as repository:
+        _, batch = ingest(repository, deep_path / "source", consume=True)
+        assert delete_source(str(deep_path / "source"), batch) == []
+        assert problems_of(repository) == []
+    assert not (deep_path / "source").exists()
+
+
+def test_consume_with_hard_links(any_repository: Repository, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source / "one", b"content")
+    os.link(source / "one", source / "two")
+    outside = tmp_path / "outside"
+    os.link(source / "one", outside)
+    _, batch = ingest(any_repository, source, consume=True)
+    delete_source(str(source), batch)
+    with outside.open("r+b") as file:
+        file.write(b"CHANGED")
+    assert problems_of(any_repository) == [], "an inode that others can write to became an object"

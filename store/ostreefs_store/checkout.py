@@ -284,13 +284,14 @@ class _FileMaker:
         if isinstance(file, Symlink):
             os.symlink(file.target, name, dir_fd=dir_fd)
         elif isinstance(file, Fifo):
-            os.mkfifo(name, file.mode, dir_fd=dir_fd)
+            os.mkfifo(name, self._special_mode(file), dir_fd=dir_fd)
         elif self._options.user and self._credentials.uid != 0:
             self._skipped.append(os.path.join(path, name))
             return
         else:
             device = os.makedev(file.major, file.minor)
-            os.mknod(name, file_type(file) | file.mode, device, dir_fd=dir_fd)
+            mode = file_type(file) | self._special_mode(file)
+            os.mknod(name, mode, device, dir_fd=dir_fd)
         self._finish_special(dir_fd, name, file)
 
     def _link(self, dir_fd: int, path: bytes, name: bytes, digest: Digest) -> bool:
@@ -328,6 +329,9 @@ class _FileMaker:
             os.utime(target, (0, 0))
         finally:
             os.close(target)
+
+    def _special_mode(self, file: File) -> int:
+        return file.mode & 0o777 if self._options.user else file.mode
 
     def _own(self, file: RegularFile) -> RegularFile:
         """What a user checkout shows of a file."""

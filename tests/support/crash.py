@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Operations in a child process: killed at any trace point, or run as somebody else."""
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -101,6 +102,7 @@ def call_in_child(function: Callable[[], T], *, uid: int | None = None) -> T:
 
 def _call_and_exit(function: Callable[[], Any], uid: int | None, writer: int) -> None:
     try:
+        faulthandler.disable()  # a death is an answer here, not news for the terminal
         if uid is not None:
             os.setgroups([])
             os.setgid(uid)

@@ -5,7 +5,7 @@
 #   ./bootstrap.sh          what is needed to run ostreefs
 #   ./bootstrap.sh test     and to test it
 #
-# PYTHON names the interpreter to use (default: python3, or a python3.N that is new enough).
+# PYTHON names the interpreter to use (default: the system's, else a python3 or python3.N on the PATH that is new enough).
 #
 # .venv/.stamp is written last, so that a half-made environment is never taken for a whole one.
 # It names what the environment was made from; when that differs, the environment is made again.
@@ -128,7 +128,8 @@ find_python() {
         python=$PYTHON
         return
     fi
-    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+    # The system's own first: one in somebody's home is of no use to other users of the machine.
+    for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do
         if is_new_enough "$python"; then return; fi
     done
     die "Python 3.11 or newer is needed (PYTHON=/path/to/python3 names one that is not on the PATH)"
@@ -165,7 +166,7 @@ sources() {
     } | cksum
 }
 
-wanted="$(sources) $here ${PYTHON:-python3} $(command -v "${PYTHON:-python3}" || :)"
+wanted="$(sources) $here ${PYTHON:-python3} $(command -v "${PYTHON:-/usr/bin/python3}" || command -v python3 || :)"
 
 # Kinds of environment: with the tools for tests, or without; the first serves for the second.
 is_made() {

@@ -357,6 +357,20 @@ def test_an_object_that_the_index_does_not_know(place: Path, mode: Mode, damage:
     assert {p.stat().st_mtime_ns for p in stored_objects(repository)} == {0}
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_deaths_while_such_an_object_is_replaced(place: Path, mode: Mode) -> None:
+    repository, source = place / "repo", make_source(place / "source")
+    renew(place / "model", mode)
+    commit(place / "model", source)
+    renew(repository, mode)
+    for path in stored_objects(place / "model"):
+        write(repository / path.relative_to(place / "model"), b"garbage")
+    for _ in every_death(lambda: commit(repository, source)):
+        assert_sound(repository)
+    assert_sound(repository)
+    assert committed(repository, place) == list_tree(source)
+
+
 def test_tmp_is_cleaned_by_a_writer_that_is_alone(place: Path) -> None:
     repository, source = place / "repo", make_source(place / "source")
     renew(repository, "bare-user")

@@ -141,18 +141,19 @@ def test_paths_beyond_path_max(deep_path: Path, own_mode: str, length: int, dept
 
 
 @pytest.mark.slow
-def test_a_directory_of_100_000_entries(repository: Repository, tmp_path: Path) -> None:
-    source = tmp_path / "source"
+def test_a_directory_of_100_000_entries(memory_path: Path, own_mode: str) -> None:
+    source = memory_path / "source"
     source.mkdir()
     fd = os.open(source, os.O_RDONLY)
     for number in range(100_000):
         os.symlink(b"target", b"%06d" % number, dir_fd=fd)
     os.close(fd)
     write(source / "a file", b"among them")
-    ingest(repository, source)
-    check_out(repository, tmp_path / "out")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted(os.listdir(source))
-    assert os.readlink(tmp_path / "out/099999") == "target"
+    with new_repository(memory_path / "repo", own_mode) as repository:
+        ingest(repository, source)
+        check_out(repository, memory_path / "out")
+    assert sorted(os.listdir(memory_path / "out")) == sorted(os.listdir(source))
+    assert os.readlink(memory_path / "out/099999") == "target"
 
 
 def test_more_than_4_gib(any_repository: Repository, tmp_path: Path) -> None:

@@ -65,15 +65,20 @@ def test_ensure_directory(tmp_path: Path, points: list[str]) -> None:
     assert points == ["mkdir:made"]
 
 
-def test_replace_file_at(tmp_path: Path, points: list[str]) -> None:
+def test_replace_file_at(tmp_path: Path) -> None:
     (tmp_path / "staged").write_bytes(b"whole")
-    (tmp_path / "target").write_bytes(b"half")
+    target = tmp_path / "target"
+    target.write_bytes(b"half")
+    seen: list[tuple[str, bytes]] = []
+    durable.set_trace_hook(lambda point: seen.append((point, target.read_bytes())))
     fd = os.open(tmp_path, os.O_RDONLY)
-    durable.replace_file_at(fd, "staged", fd, "target")
-    os.close(fd)
-    assert (tmp_path / "target").read_bytes() == b"whole"
+    try:
+        durable.replace_file_at(fd, "staged", fd, "target")
+    finally:
+        durable.set_trace_hook(None)
+        os.close(fd)
+    assert seen == [("replace:synced", b"half"), ("replace:renamed", b"whole")]
     assert os.listdir(tmp_path) == ["target"]
-    assert points == ["replace:synced", "replace:renamed"]
 
 
 def test_rename_new(tmp_path: Path, points: list[str]) -> None:

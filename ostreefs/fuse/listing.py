@@ -9,11 +9,12 @@ from itertools import islice
 from ostreefs.fuse.nodes import Found
 from ostreefs_store.model import TreeEntry
 
-_WINDOW = 128
+WINDOW = 128
 """Entries whose attributes are looked up together."""
 
 Listed = TreeEntry | tuple[bytes, str]
-Resolve = Callable[[list[Listed]], list[Found]]
+Resolve = Callable[[list[Listed]], list[Found | None]]
+"""Gives one entry for each name, None for a name that has vanished since it was listed."""
 
 
 class Listing:
@@ -22,25 +23,42 @@ class Listing:
     def __init__(self, names: Iterator[Listed]) -> None:
         self._source = names
         self._known: list[Listed] = []
-        self._window: list[Found] = []
+        self._window: list[Found | None] = []
         self._window_start = 0
+        self._failure: Exception | None = None
 
     @property
     def was_read(self) -> bool:
         """Whether anything has been read of it."""
         return bool(self._known)
 
-    def entries_from(self, position: int, resolve: Resolve) -> Iterator[Found]:
-        """Entries from a position on, each resolved once as long as positions grow."""
+    def entries_from(self, position: int, resolve: Resolve) -> Iterator[tuple[int, Found]]:
+        """Entries from a position on, each resolved once as long as positions grow.
+
+        Each comes with the position after it.
+        """
         while True:
             offset = position - self._window_start
             if not 0 <= offset < len(self._window):
-                self._known.extend(
-                    islice(self._source, max(0, position + _WINDOW - len(self._known)))
-                )
-                window = self._known[position : position + _WINDOW]
+                self._read_to(position + WINDOW)
+                window = self._known[position : position + WINDOW]
                 if not window:
                     return
                 self._window, self._window_start, offset = resolve(window), position, 0
-            yield from self._window[offset:]
-            position = self._window_start + len(self._window)
+            for found in self._window[offset:]:
+                position += 1
+                if found is not None:
+                    yield position, found
+
+    def _read_to(self, position: int) -> None:
+        """Read names; a source that has failed once fails again, and never seems to have ended."""
+        missing = position - len(self._known)
+        if missing <= 0:
+            return
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._known.extend(islice(self._source, missing))
+        except Exception as error:
+            self._failure = error
+            raise

@@ -29,7 +29,7 @@ class StaleError(Exception):
 class Node:
     """A directory, or a link that is no object, which the kernel knows under a number."""
 
-    __slots__ = ("lookups", "name", "number", "parent")
+    __slots__ = ("__weakref__", "lookups", "name", "number", "parent")
 
     def __init__(self, parent: Node | None, name: bytes, number: int) -> None:
         self.parent = parent

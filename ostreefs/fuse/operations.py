@@ -138,7 +138,10 @@ class Operations(pyfuse3.Operations):
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Drop what the kernel has dropped."""
         for inode, count in inode_list:
-            self._namespace.forget(inode, count)
+            try:
+                self._namespace.forget(inode, count)
+            except Exception:
+                log.exception("bug in forget")  # nobody waits for an answer
 
     @_handler
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
@@ -163,21 +166,29 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
-        """Read entries with their attributes until the kernel's buffer is full."""
+        """Read entries with their attributes until the kernel's buffer is full.
+
+        What goes wrong after the first entry is left for the next call: with an error for an
+        answer the kernel would never learn, nor forget, the entries before it.
+        """
         inode, listing = self._listings[fh]
         namespace = self._namespace
         if start_id == 0 and listing.was_read and not namespace.is_fixed(inode):
             listing = namespace.list_directory(inode)  # rewinddir(3) shows what is new
             self._listings[fh] = (inode, listing)
-        position = start_id
-        for found in listing.entries_from(start_id, namespace.resolver(inode)):
-            position += 1
-            if not pyfuse3.readdir_reply(
-                token, FileNameT(found.name), _entry(found.attributes), position
-            ):
-                return
-            if found.node is not None:
-                namespace.acknowledge(found.node)
+        is_empty = True
+        try:
+            for position, found in listing.entries_from(start_id, namespace.resolver(inode)):
+                if not pyfuse3.readdir_reply(
+                    token, FileNameT(found.name), _entry(found.attributes), position
+                ):
+                    return
+                is_empty = False
+                if found.node is not None:
+                    namespace.acknowledge(found.node)
+        except Exception:
+            if is_empty:
+                raise
 
     @_handler
     async def releasedir(self, fh: FileHandleT) -> None:

@@ -24,10 +24,11 @@ import stat
 from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from blake3 import blake3
 
-from ostreefs.fuse.listing import Listed, Listing, Resolve
+from ostreefs.fuse.listing import WINDOW, Listed, Listing, Resolve
 from ostreefs.fuse.nodes import (
     Attributes,
     CommitsNode,
@@ -39,12 +40,12 @@ from ostreefs.fuse.nodes import (
     TopNode,
     TreeNode,
 )
-from ostreefs_store.codec import decode_commit, read_file, read_tree, read_tree_head
+from ostreefs_store.codec import read_file, read_tree, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
 from ostreefs_store.model import Digest, File, RegularFile, TreeEntry, Xattrs, file_type
 from ostreefs_store.names import is_hex
-from ostreefs_store.refs import commits_with_prefix
+from ostreefs_store.refs import PREFIX_MIN, commits_with_prefix, read_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +58,6 @@ _TWIN_BIT = 1 << (FILE_NUMBER_BITS - 1)
 _NODE_MASK = _TWIN_BIT - 1
 
 _CACHED_ENTRIES = 50_000
-_WINDOW = 128
-_PREFIX_MIN = 4
 
 
 class _TreeCache:
@@ -74,10 +73,7 @@ class _TreeCache:
         if tree is not None:
             self._trees.move_to_end(digest)
             return tree
-        encoded = snapshot.find_tree(digest)
-        if encoded is None:
-            raise ObjectMissingError("tree", digest)
-        tree = {entry.name: entry for entry in read_tree(encoded).entries}
+        tree = {entry.name: entry for entry in read_tree(_tree_bytes(snapshot, digest)).entries}
         self._trees[digest] = tree
         self._size += len(tree)
         while self._size > self._limit and len(self._trees) > 1:
@@ -102,20 +98,25 @@ class Namespace:
             root = TopNode(None, b"", ROOT)
         else:
             with self._index.snapshot() as snapshot:
-                root = TreeNode(None, b"", ROOT, self._commit_root(snapshot, commit), commit)
+                root = TreeNode(None, b"", ROOT, read_commit(snapshot, commit).root, commit)
         root.lookups = 1
         self._nodes: dict[int, Node] = {ROOT: root}
         self._parents: dict[tuple[int, bytes], int] = {}
+        self._given: WeakValueDictionary[int, Node] = WeakValueDictionary()
+        """Nodes of which the kernel may yet be told: no other one gets their numbers."""
 
     def __len__(self) -> int:
         """How many directories and links the kernel knows at the moment."""
         return len(self._nodes)
 
     def lookup(self, parent: int, name: bytes) -> Found | None:
-        """The entry of a directory with a name. Raises `StaleError`, `NotADirectoryError`."""
-        node = self._directory(parent)
+        """The entry of a directory with a name. Raises `StaleError`, `NotADirectoryError`.
+
+        ``.`` is there in everything: so the kernel asks for a number that it has forgotten.
+        """
         if name == b".":
-            return Found(name, self.attributes(parent), node)
+            return Found(name, self.attributes(parent), self._nodes.get(parent))
+        node = self._directory(parent)
         if name == b"..":
             above = node.parent or node
             return Found(name, self.attributes(above.number), above)
@@ -202,14 +203,13 @@ class Namespace:
         """What turns the names of a `Listing` of this directory into entries."""
         node = self._directory(number)
 
-        def resolve(window: list[Listed]) -> list[Found]:
+        def resolve(window: list[Listed]) -> list[Found | None]:
             with self._index.snapshot() as snapshot:
                 if isinstance(node, TreeNode):
                     entries = [entry for entry in window if isinstance(entry, TreeEntry)]
-                    return self._resolve_tree_entries(snapshot, node, entries)
+                    return [*self._resolve_tree_entries(snapshot, node, entries)]
                 names = [item[0] for item in window if isinstance(item, tuple)]
-                found = (self._lookup_virtual(snapshot, node, name) for name in names)
-                return [entry for entry in found if entry is not None]
+                return [self._lookup_virtual(snapshot, node, name) for name in names]
 
         return resolve
 
@@ -218,6 +218,7 @@ class Namespace:
         known = self._nodes.get(node.number)
         if known is None:
             self._nodes[node.number] = known = node
+            self._given.pop(node.number, None)
             known.lookups = 0
             if node.parent is not None:
                 self._parents[node.parent.number, node.name] = node.number
@@ -249,12 +250,6 @@ class Namespace:
             raise NotADirectoryError(number)
         return node
 
-    def _commit_root(self, snapshot: Snapshot, commit: Digest) -> Digest:
-        encoded = snapshot.find_commit(commit)
-        if encoded is None:
-            raise ObjectMissingError("commit", commit)
-        return decode_commit(encoded).root
-
     # ---- entries of a commit's directories
 
     def _resolve_tree_entries(
@@ -269,6 +264,7 @@ class Namespace:
                 child = self._known_child(node, name)
                 if child is None:
                     child = TreeNode(node, name, self._new_number(node, name), digest)
+                    self._given[child.number] = child
                 found.append(Found(name, self._node_attributes(snapshot, child), child))
                 continue
             encoded = files.get(digest)
@@ -299,9 +295,14 @@ class Namespace:
         """The number that an entry has whenever it is known, unless another one holds it."""
         key = parent.number.to_bytes(8, "big") + name
         number = int.from_bytes(blake3(key).digest()[:8], "big") & _NODE_MASK
-        while number <= ROOT or number in self._nodes:
+        while number <= ROOT or number in self._nodes or self._is_promised(number, parent, name):
             number = (number + 1) & _NODE_MASK
         return number
+
+    def _is_promised(self, number: int, parent: Node, name: bytes) -> bool:
+        """Whether another entry was given a number of which the kernel has not been told yet."""
+        node = self._given.get(number)
+        return node is not None and (node.parent is not parent or node.name != name)
 
     def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
         if isinstance(node, TreeNode):
@@ -327,6 +328,8 @@ class Namespace:
             child = self._lookup_ref(snapshot, node, name)
         if child is None:
             return None
+        if child.number not in self._nodes:
+            self._given[child.number] = child
         return Found(name, self._node_attributes(snapshot, child), child)
 
     def _lookup_top(self, node: Node, name: bytes) -> Node | None:
@@ -342,7 +345,7 @@ class Namespace:
 
     def _lookup_commit(self, snapshot: Snapshot, node: Node, name: bytes) -> Node | None:
         text = name.decode("ascii", "replace")
-        if not is_hex(text) or not _PREFIX_MIN <= len(text) <= 64:
+        if not is_hex(text) or not PREFIX_MIN <= len(text) <= 64:
             return None
         found = commits_with_prefix(snapshot, text, limit=2)
         if len(found) != 1:
@@ -354,7 +357,7 @@ class Namespace:
         known = self._known_child(node, name)
         if known is not None:
             return known
-        root = self._commit_root(snapshot, commit)
+        root = read_commit(snapshot, commit).root
         return TreeNode(node, name, self._new_number(node, name), root, commit)
 
     def _lookup_ref(self, snapshot: Snapshot, node: RefsNode, name: bytes) -> Node | None:
@@ -399,7 +402,7 @@ class Namespace:
         following = b""
         while True:
             with self._index.snapshot() as snapshot:
-                commits = [c for c, _ in islice(snapshot.commits_from(following), _WINDOW)]
+                commits = [c for c, _ in islice(snapshot.commits_from(following), WINDOW)]
             if not commits:
                 return
             yield from ((commit.hex().encode(), "") for commit in commits)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot, Transaction
 
 _SUFFIX = re.compile(r"(\^|~[0-9]*)", re.ASCII)
-_PREFIX_MIN = 4
+PREFIX_MIN = 4
 _STEPS_DIGITS = 10
 _SHOWN = 3
 
@@ -78,8 +78,8 @@ def _resolve_base(snapshot: Snapshot, base: str, revision: str) -> Digest:
         raise RevisionNotFoundError(revision)
     if len(candidates) > 1:
         raise AmbiguousRevisionError(base, [commit.hex()[:16] for commit in candidates[:_SHOWN]])
-    if len(base) < _PREFIX_MIN:
-        raise RevisionNotFoundError(revision, f"a prefix needs at least {_PREFIX_MIN} digits")
+    if len(base) < PREFIX_MIN:
+        raise RevisionNotFoundError(revision, f"a prefix needs at least {PREFIX_MIN} digits")
     return candidates[0]
 
 

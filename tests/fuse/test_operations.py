@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The handlers, called as pyfuse3 calls them. `readdir` can only be seen through a mount."""
+"""The handlers, called as pyfuse3 calls them. Most of `readdir` is seen through a mount alone."""
 
 import errno
 import logging
@@ -145,6 +145,57 @@ async def test_lookup_is_counted_and_forgotten(served: Served) -> None:
 async def test_lookup_below_a_file(served: Served) -> None:
     below = served.operations.lookup(await served.inode(b"file"), FileNameT(b"x"), CTX)
     assert await fails(below) == errno.ENOTDIR
+
+
+async def test_dot_of_a_file(served: Served) -> None:
+    inode = await served.inode(b"file")
+    assert (await served.operations.lookup(inode, FileNameT(b"."), CTX)).st_ino == inode
+
+
+async def test_forget_that_fails(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would end the mount; what else is to be forgotten is."""
+    real, inode = served.namespace.forget, await served.inode(b"dir")
+
+    def forget(number: int, count: int) -> None:
+        if number == 77:
+            raise ZeroDivisionError
+        real(number, count)
+
+    monkeypatch.setattr(served.namespace, "forget", forget)
+    await served.operations.forget([(InodeT(77), 1), (inode, 1)])
+    assert "ZeroDivisionError" in caplog.text
+    assert len(served.namespace) == 1
+
+
+async def test_readdir_that_fails_halfway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel keeps what it was told of, and learns of the failure with its next call."""
+    names = [b"%03d" % number for number in range(200)]
+    content: dict[bytes, Digest | dict[bytes, Digest]] = {name: {} for name in names}
+    init_repository(tmp_path / "repo")
+    told: list[tuple[bytes, int]] = []
+
+    def reply(_: object, name: bytes, entry: EntryAttributes, position: int) -> bool:
+        told.append((name, position))
+        return True
+
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    with Repository.open(tmp_path / "repo", writable=True) as repository:
+        with repository.index.transaction() as transaction:
+            commit = put_commit(transaction, content | {b"150": Digest(b"m" * 32)})
+        namespace = Namespace(repository, commit)
+        operations = Operations(repository, namespace)
+        handle = await operations.opendir(InodeT(ROOT), CTX)
+        token = cast("pyfuse3.ReaddirToken", SimpleNamespace())
+        await operations.readdir(handle, 0, token)
+        assert told == [(name, position + 1) for position, name in enumerate(names[:128])]
+        assert len(namespace) == 129
+        assert await fails(operations.readdir(handle, 128, token)) == errno.EIO
+        assert len(told) == 128
+        assert "6d6d6d" in caplog.text
 
 
 async def test_readlink(served: Served) -> None:

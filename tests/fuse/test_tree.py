@@ -8,7 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
+from ostreefs.fuse import tree
+from ostreefs.fuse.listing import Listing
 from ostreefs.fuse.nodes import Attributes, Found, StaleError
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.codec import encode_file, file_digest
@@ -93,7 +96,8 @@ def number_of(namespace: Namespace, *names: bytes) -> int:
 
 def names_in(namespace: Namespace, number: int, position: int = 0) -> list[bytes]:
     listing = namespace.list_directory(number)
-    return [found.name for found in listing.entries_from(position, namespace.resolver(number))]
+    resolve = namespace.resolver(number)
+    return [found.name for _, found in listing.entries_from(position, resolve)]
 
 
 def target_of(namespace: Namespace, *names: bytes) -> bytes | None:
@@ -157,6 +161,23 @@ def test_a_file_is_no_directory(show: Show) -> None:
         namespace.lookup(number, b"x")
     with pytest.raises(NotADirectoryError):
         namespace.list_directory(number)
+    with pytest.raises(NotADirectoryError):
+        namespace.lookup(number, b"..")
+
+
+def test_dot_of_what_is_no_directory(repository: Repository) -> None:
+    """It is how the kernel finds a number again that it has forgotten."""
+    commit(repository, {b"file": EMPTY_FILE}, branch="main")
+    namespace = Namespace(repository, None)
+    link = enter(namespace, b"refs", b"main")
+    target = namespace.link_target(link.attributes.number)
+    assert target is not None
+    file = enter(namespace, b"commits", target.split(b"/")[-1], b"file")
+    assert namespace.lookup(file.attributes.number, b".") == (b".", file.attributes, None)
+    assert namespace.lookup(link.attributes.number, b".") == (b".", link.attributes, link.node)
+    for stale in (file.attributes.number ^ 4, link.attributes.number ^ 4):
+        with pytest.raises(StaleError):
+            namespace.lookup(stale, b".")
 
 
 def test_dot_and_dot_dot(show: Show) -> None:
@@ -229,7 +250,7 @@ def test_listing_is_whole_and_sorted(wide: Namespace) -> None:
 
 def test_listing_shows_what_lookup_shows(wide: Namespace) -> None:
     listing = wide.list_directory(ROOT)
-    for found in islice(listing.entries_from(990, wide.resolver(ROOT)), 11):
+    for _, found in islice(listing.entries_from(990, wide.resolver(ROOT)), 11):
         assert found.attributes == enter(wide, found.name).attributes
 
 
@@ -238,7 +259,7 @@ def test_listing_piece_by_piece(wide: Namespace, step: int) -> None:
     listing, resolve = wide.list_directory(ROOT), wide.resolver(ROOT)
     seen: list[bytes] = []
     while piece := list(islice(listing.entries_from(len(seen), resolve), step)):
-        seen += [found.name for found in piece]
+        seen += [found.name for _, found in piece]
     assert seen == [*NAMES, b"zz"]
 
 
@@ -250,8 +271,48 @@ def test_listing_from_any_position(wide: Namespace, position: int) -> None:
 def test_listing_goes_back(wide: Namespace) -> None:
     listing, resolve = wide.list_directory(ROOT), wide.resolver(ROOT)
     for position in (900, 3, 130, 0, 999, 2):
-        first = next(listing.entries_from(position, resolve))
-        assert first.name == NAMES[position]
+        following, first = next(listing.entries_from(position, resolve))
+        assert (following, first.name) == (position + 1, NAMES[position])
+
+
+REFS = [f"{number:05d}" for number in range(400)]
+
+
+@pytest.mark.parametrize(
+    "doomed", [REFS[127:129], REFS[128:256], REFS[200:], REFS[1:399], REFS[3:]], ids=len
+)
+@pytest.mark.parametrize("step", [1, 100, 1000])
+def test_listing_while_names_vanish(repository: Repository, doomed: list[str], step: int) -> None:
+    """Each that is left comes once, and there is an end."""
+    first = commit(repository, {b"x": EMPTY_FILE})
+    with repository.index.transaction() as transaction:
+        for ref in REFS:
+            transaction.set_ref(ref, first)
+    namespace = Namespace(repository, None)
+    refs = number_of(namespace, b"refs")
+    listing, resolve = namespace.list_directory(refs), namespace.resolver(refs)
+    position, found = next(listing.entries_from(0, resolve))
+    seen = [found.name.decode()]
+    with repository.index.transaction() as transaction:
+        for ref in doomed:
+            transaction.delete_ref(ref)
+    while piece := list(islice(listing.entries_from(position, resolve), step)):
+        seen += [found.name.decode() for _, found in piece]
+        position = piece[-1][0]
+        assert len(seen) <= len(REFS)
+    shown_before = set(REFS[:128])
+    assert seen == [ref for ref in REFS if ref in shown_before or ref not in doomed]
+
+
+def test_a_source_that_fails_does_not_seem_to_end() -> None:
+    def names() -> Iterator[tuple[bytes, str]]:
+        yield b"a", ""
+        raise OSError(5, "no more")
+
+    listing = Listing(names())
+    for _ in range(2):
+        with pytest.raises(OSError, match="no more"):
+            next(listing.entries_from(0, lambda window: [None] * len(window)))
 
 
 def test_listing_knows_whether_it_was_read(wide: Namespace) -> None:
@@ -267,7 +328,7 @@ def test_listing_knows_whether_it_was_read(wide: Namespace) -> None:
 def walk(namespace: Namespace, number: int) -> Iterator[int]:
     """List everything, as readdirplus does; the numbers of nodes, once for each telling."""
     listing = namespace.list_directory(number)
-    for found in listing.entries_from(0, namespace.resolver(number)):
+    for _, found in listing.entries_from(0, namespace.resolver(number)):
         if found.node is not None:
             namespace.acknowledge(found.node)
             yield found.attributes.number
@@ -339,6 +400,18 @@ def test_told_twice_of_what_was_found_twice(show: Show) -> None:
     assert stat.S_ISDIR(namespace.attributes(number).mode)
     namespace.forget(number, 1)
     assert len(namespace) == 1
+
+
+def test_children_found_together_never_share_a_number(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "blake3", lambda _: blake3(b"the same for all"))
+    namespace = show({b"a": {}, b"b": {b"c": {}}, b"d": {}})
+    listing = namespace.list_directory(ROOT)
+    found = [found for _, found in listing.entries_from(0, namespace.resolver(ROOT))]
+    assert len({entry.attributes.number for entry in found}) == 3
+    assert len(set(walk(namespace, ROOT))) == 4
+    assert len(namespace) == 5
 
 
 def test_the_root_is_never_forgotten(show: Show) -> None:

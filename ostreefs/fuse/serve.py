@@ -39,7 +39,6 @@ class MountRequest(NamedTuple):
     revision: str | None
     mount_point: Path
     options: Sequence[str] = ()
-    debug: bool = False
 
 
 def fuse_options(request: MountRequest) -> set[str]:
@@ -59,8 +58,6 @@ def fuse_options(request: MountRequest) -> set[str]:
         options.discard(_OPPOSITES.get(option, option))
         options.add(option)
     options.discard("rw")
-    if request.debug:
-        options.add("debug")
     return options
 
 

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Literal
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
-from ostreefs_store.commit import Message, check_branch, delete_source, write_commit
+from ostreefs_store.commit import Message, check_branch, check_message, write_commit
+from ostreefs_store.consume import delete_source
 from ostreefs_store.errors import printable
-from ostreefs_store.ingest import Batch, ingest_directory
+from ostreefs_store.ingest import Batch, ingest_directory, open_source
 from ostreefs_store.refs import resolve
 from ostreefs_store.statcache import Modifiers
 
@@ -33,7 +35,7 @@ def add_commit_arguments(parser: Parser) -> None:
     add("-b", "--branch", required=True, metavar="BRANCH", help="the ref to move")
     add("-s", "--subject", type=_parse_text, default="", help="one line about the commit")
     add("-m", "--body", type=_parse_text, default="", help="more about the commit")
-    add("--tree", metavar="dir=PATH", help="the directory to commit")
+    add("--tree", metavar="dir=PATH", action="append", default=[], help="the directory to commit")
     add("--timestamp", metavar="TIME", help="instead of now: @SECONDS, or as 2026-01-31T12:00:00Z")
     add("--parent", metavar="REV", help="the parent (default: the branch; 'none' for no parent)")
     add("--owner-uid", type=_parse_id, metavar="UID", help="record this owner for everything")
@@ -60,24 +62,15 @@ def run_commit(arguments: Arguments) -> int:
     if arguments.timestamp is not None:
         timestamp = parse_timestamp(arguments.timestamp)
     message = Message(arguments.subject, arguments.body, timestamp, {})
+    check_message(message)
     with (
         arguments.open_repository(writable=True) as repository,
         repository.in_use(writing=True),
+        open_source(source) as source_fd,
     ):
         check_branch(repository, arguments.branch)
         parent = _parent(repository, arguments.parent)
-        with ProgressBar("commit", " files") as bar:
-
-            def progress(files: int, volume: int) -> None:
-                bar.update(files, note=format_size(volume))
-
-            batch = ingest_directory(
-                repository,
-                source,
-                modifiers,
-                consume=arguments.consume,
-                progress=progress if bar.callback else None,
-            )
+        batch = _ingest(repository, source, modifiers, consume=arguments.consume)
         digest, is_new = write_commit(
             repository,
             batch,
@@ -86,19 +79,36 @@ def run_commit(arguments: Arguments) -> int:
             parent=parent,
             skip_if_unchanged=arguments.skip_if_unchanged,
         )
-        _warn_of_sockets(batch)
+        _report(arguments, batch, digest, is_new=is_new)
         if arguments.consume:
-            _delete(source, batch)
-    _report(arguments, batch, digest, is_new=is_new)
+            _delete(source_fd, source, batch)
     return 0
 
 
+def _ingest(repository: Repository, source: str, modifiers: Modifiers, *, consume: bool) -> Batch:
+    with ProgressBar("commit", " files") as bar:
+
+        def progress(files: int, volume: int) -> None:
+            bar.update(files, note=format_size(volume))
+
+        return ingest_directory(
+            repository,
+            source,
+            modifiers,
+            consume=consume,
+            progress=progress if bar.callback else None,
+        )
+
+
 def _source(arguments: Arguments) -> str:
-    if arguments.tree is None:
+    if not arguments.tree:
         return arguments.path or "."
-    kind, _, path = arguments.tree.partition("=")
+    if len(arguments.tree) > 1:
+        raise UsageError("--tree can be given once: a commit of several trees is not supported")
+    [tree] = arguments.tree
+    kind, _, path = tree.partition("=")
     if kind != "dir" or not path:
-        raise UsageError(f"--tree={arguments.tree} is not of the form dir=PATH")
+        raise UsageError(f"--tree={tree} is not of the form dir=PATH")
     if arguments.path is not None:
         raise UsageError("name the directory by --tree or as an argument, not both")
     return str(path)
@@ -152,13 +162,15 @@ def _warn_of_sockets(batch: Batch) -> None:
         warn(f"{printable(path)} is a socket and was left out")
 
 
-def _delete(source: str, batch: Batch) -> None:
-    for path in delete_source(source, batch):
-        full = os.path.join(os.fsencode(source), path)
-        warn(f"{printable(full)} is not empty and was left")
+def _delete(source_fd: int, source: str, batch: Batch) -> None:
+    sys.stdout.flush()  # the commit is made, whatever happens now
+    for path, reason in delete_source(source_fd, source, batch.taken_in):
+        full = os.path.join(os.fsencode(source), path) if path else os.fsencode(source)
+        warn(f"{printable(full)} was committed but not deleted: {reason}")
 
 
 def _report(arguments: Arguments, batch: Batch, digest: Digest, *, is_new: bool) -> None:
+    _warn_of_sockets(batch)
     if arguments.verbose:
         inform(
             f"read {batch.read_files} files ({format_size(batch.read_bytes)}),"

@@ -9,6 +9,6 @@ above it in this list:
   `parallel` (forked workers);
 - the repository: `index` (LMDB), `objects` (object files), `refs` (refs and revisions),
   `repository`, `statcache`;
-- operations on a repository: `traverse`, `scan`, `reader`, `ingest`, `commit`, `directories`,
-  `checkout`, `diff`, `fsck`.
+- operations on a repository: `traverse`, `scan`, `reader`, `consume`, `ingest`, `commit`,
+  `directories`, `checkout`, `diff`, `fsck`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Opening directories beneath another one, however long the path."""
+"""Opening directories beneath another one, however long the path; what they lie on."""
 
 from __future__ import annotations
 
@@ -34,3 +34,16 @@ def open_beneath(root_fd: int, path: bytes) -> Iterator[int]:
     finally:
         if fd != root_fd:
             os.close(fd)
+
+
+def find_fstype(fd: int) -> str | None:
+    """The type of the filesystem that a file lies on, as mount(8) names it."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
+        fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    mount = fields.get("mnt_id", "").strip()
+    with open("/proc/self/mountinfo", "rb") as table:
+        for row in table:
+            before, _, after = row.partition(b" - ")
+            if before.split(b" ", 1)[0].decode() == mount:
+                return after.split(b" ", 1)[0].decode("ascii", "replace")
+    return None

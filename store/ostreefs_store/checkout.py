@@ -16,8 +16,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 
 from ostreefs_store import durable
 from ostreefs_store.beneath import open_beneath
@@ -249,36 +249,66 @@ class _FileMaker:
         return count, self._skipped
 
     def _place(self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File) -> None:
+        full = os.path.join(path, name)
+        union = self._options.union
         try:
-            self._make(dir_fd, path, name, digest, file)
+            if union == "none":
+                self._make(dir_fd, full, name, digest, file)
+            else:
+                self._make_whole(dir_fd, full, name, digest, file)
         except FileExistsError:
-            union, full = self._options.union, os.path.join(path, name)
             if union == "identical":
                 self._require_identical(dir_fd, full, name, file)
             elif union == "overwrite":
-                self._overwrite(dir_fd, path, name, digest, file)
+                self._overwrite(dir_fd, full, name, digest, file)
             elif union == "none":
                 raise CheckoutConflictError(full, "it exists already") from None
         durable.trace("checkout:file")
 
+    def _make_whole(
+        self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: File
+    ) -> None:
+        """Make a file that has its name only once it is complete. Raises `FileExistsError`."""
+        if self._may_link(file) and self._link(dir_fd, full, name, digest, file):
+            return
+        if _exists(dir_fd, name):  # no work for a file that stays
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        with self._temporary(dir_fd, full, digest, file) as temporary:
+            durable.link_new(temporary, name, source_dir=dir_fd, target_dir=dir_fd)
+
     def _overwrite(
-        self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File
+        self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: File
     ) -> None:
         """Replace a file by a whole one; a directory is never replaced."""
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
-            raise CheckoutConflictError(os.path.join(path, name), "a directory is in its place")
-        temporary = durable.temporary_name(".ostreefs-").encode()
-        self._make(dir_fd, path, temporary, digest, file)
-        with suppress(FileNotFoundError):  # nothing was made of a device node that was left out
+            raise CheckoutConflictError(full, "a directory is in its place")
+        with self._temporary(dir_fd, full, digest, file) as temporary:
             durable.rename_over(dir_fd, temporary, name)
-        with suppress(FileNotFoundError):  # rename(2) leaves both names of one inode alone
-            os.unlink(temporary, dir_fd=dir_fd)
 
-    def _make(self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File) -> None:
+    @contextmanager
+    def _temporary(self, dir_fd: int, full: bytes, digest: Digest, file: File) -> Iterator[bytes]:
+        """A finished file under a name that is gone when the block ends.
+
+        For a device node that must be left out there is none: what the block then misses is no
+        error.
+        """
+        temporary = durable.temporary_name(".ostreefs-").encode()
+        try:
+            self._make(dir_fd, full, temporary, digest, file)
+            with suppress(FileNotFoundError):
+                yield temporary
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=dir_fd)
+
+    def _may_link(self, file: File) -> TypeGuard[RegularFile]:
+        return self._links and isinstance(file, RegularFile) and file.size > 0
+
+    def _make(self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: File) -> None:
         """Make a file of any kind under a free name. Raises `FileExistsError`."""
         if isinstance(file, RegularFile):
-            if not (self._links and file.size and self._link(dir_fd, path, name, digest)):
+            if not (self._may_link(file) and self._link(dir_fd, full, name, digest, file)):
                 self._copy(dir_fd, name, digest, file)
             return
         if isinstance(file, Symlink):
@@ -286,7 +316,7 @@ class _FileMaker:
         elif isinstance(file, Fifo):
             os.mkfifo(name, self._special_mode(file), dir_fd=dir_fd)
         elif self._options.user and self._credentials.uid != 0:
-            self._skipped.append(os.path.join(path, name))
+            self._skipped.append(full)
             return
         else:
             device = os.makedev(file.major, file.minor)
@@ -294,8 +324,15 @@ class _FileMaker:
             os.mknod(name, mode, device, dir_fd=dir_fd)
         self._finish_special(dir_fd, name, file)
 
-    def _link(self, dir_fd: int, path: bytes, name: bytes, digest: Digest) -> bool:
-        """Link the object here; False where its inode can have no further link."""
+    def _link(
+        self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: RegularFile
+    ) -> bool:
+        """Link the object here; False where its inode can have no further link.
+
+        Raises `ObjectCorruptError` for one of another size, `ObjectMissingError`.
+        """
+        if not self._objects.has_right_size(digest, file):
+            os.close(self._objects.open_checked(digest, file))  # raises what is wrong
         try:
             durable.link_new(
                 object_name(digest), name, source_dir=self._objects.fd, target_dir=dir_fd
@@ -308,7 +345,7 @@ class _FileMaker:
             if self._options.require_hardlinks:
                 detail = f"no hard link can be made: {error.strerror}"
                 raise CheckoutConflictError(
-                    os.path.join(path, name), detail, hint="without -H it would be copied"
+                    full, detail, hint="without -H it would be copied"
                 ) from None
             return False
         return True
@@ -318,9 +355,10 @@ class _FileMaker:
         mode = create_mode(wanted, self._credentials)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         target = os.open(name, flags, mode, dir_fd=dir_fd)
+        durable.trace("checkout:copying")
         try:
             if file.size:
-                source = self._objects.open(digest)
+                source = self._objects.open_checked(digest, file)
                 try:
                     copy_file(source, target, file.size)
                 finally:
@@ -354,7 +392,7 @@ class _FileMaker:
                 set_owner(dir_fd, name, file.uid, file.gid)
             if not isinstance(file, Symlink):
                 os.chmod(name, file.mode, dir_fd=dir_fd)
-            if file.xattrs:
+            if file.xattrs or self._options.union != "none":  # it may have inherited some
                 write_xattrs(f"/proc/self/fd/{dir_fd}/{os.fsdecode(name)}", file.xattrs)
         os.utime(name, (0, 0), dir_fd=dir_fd, follow_symlinks=False)
 
@@ -387,3 +425,11 @@ class _FileMaker:
             return hash_file(fd, file.size) == file.content
         finally:
             os.close(fd)
+
+
+def _exists(dir_fd: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

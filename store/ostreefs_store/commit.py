@@ -9,17 +9,14 @@ needs. Only then is a consumed source deleted.
 
 from __future__ import annotations
 
-import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store import durable, names
-from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import commit_digest, decode_commit, encode_commit
 from ostreefs_store.errors import FormatError, InvalidNameError
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest, MetadataValue
-from ostreefs_store.parallel import map_unordered
 from ostreefs_store.refs import check_free, read_commit, set_ref
 
 if TYPE_CHECKING:
@@ -129,56 +126,3 @@ def _synced(repository: Repository, batch: Batch) -> Iterator[None]:
         thread.join()
     if failure:
         raise failure[0]
-
-
-def delete_source(source: str, batch: Batch) -> list[bytes]:
-    """Delete a consumed source; the directories that could not be, relative to it.
-
-    Only what was committed is deleted: neither sockets nor what came since. A crash leaves a part.
-    """
-    skipped = frozenset(batch.skipped)
-    root_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def delete(job: list[tuple[bytes, list[str]]]) -> None:
-        for path, file_names in job:
-            with open_beneath(root_fd, path) as fd:
-                for name in file_names:
-                    if os.path.join(path, os.fsencode(name)) not in skipped:
-                        with suppress(OSError):  # its directory will be among those left
-                            os.unlink(name, dir_fd=fd)
-
-    left: list[bytes] = []
-    try:
-        for _ in map_unordered(delete, _deletion_jobs(batch.taken_in)):
-            pass
-        for path, _ in reversed(batch.taken_in[1:]):
-            above, name = os.path.split(path)
-            with open_beneath(root_fd, above) as fd:
-                try:
-                    os.rmdir(name, dir_fd=fd)
-                except OSError:
-                    left.append(path)
-    finally:
-        os.close(root_fd)
-    try:
-        os.rmdir(source)
-    except OSError:
-        left.append(b"")
-    return left
-
-
-def _deletion_jobs(
-    taken_in: list[tuple[bytes, list[str]]],
-) -> Iterator[list[tuple[bytes, list[str]]]]:
-    job: list[tuple[bytes, list[str]]] = []
-    count = 0
-    for path, file_names in taken_in:
-        for start in range(0, len(file_names), 512):
-            piece = file_names[start : start + 512]
-            job.append((path, piece))
-            count += len(piece)
-            if count >= 512:
-                yield job
-                job, count = [], 0
-    if job:
-        yield job

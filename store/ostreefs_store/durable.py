@@ -97,7 +97,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def link_new(
-    source: str, target: str | bytes, *, target_dir: int, source_dir: int | None = None
+    source: str | bytes, target: str | bytes, *, target_dir: int, source_dir: int | None = None
 ) -> None:
     """Give an inode another name, relative to `target_dir`; symbolic links are not followed.
 

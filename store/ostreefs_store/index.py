@@ -36,6 +36,7 @@ from ostreefs_store.errors import (
     IndexCorruptError,
     IndexFullError,
     ReadOnlyRepositoryError,
+    StoreError,
 )
 from ostreefs_store.model import Digest
 
@@ -50,6 +51,9 @@ MAP_SIZE = 1 << 38
 _MAX_READERS = 1024
 _FULL = 1 << 20
 """A filesystem with fewer bytes to spare is full."""
+_REQUIRED = {"files", "trees", "commits", "refs"}
+"""The others were added, or may be missing, in a repository that an older program made."""
+
 _DATABASES = ("files", "trees", "commits", "refs", "inodes", "statcache", "collisions")
 
 FILE_NUMBER_BITS = 62
@@ -105,7 +109,8 @@ class Index:
                 if writable:
                     environment.reader_check()
                 databases = {
-                    name: environment.open_db(name.encode(), create=create) for name in _DATABASES
+                    name: _open_database(environment, name, create=create, writable=writable)
+                    for name in _DATABASES
                 }
             except BaseException:
                 environment.close()
@@ -118,7 +123,8 @@ class Index:
 
     def snapshot(self) -> Snapshot:
         """A consistent view for a `with` block; keep it short in a long-lived process."""
-        return Snapshot(self, self._environment.begin())
+        with _translated(self.path):
+            return Snapshot(self, self._environment.begin())
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -163,7 +169,8 @@ class Snapshot:
     ) -> None:
         self._transaction.abort()
         if isinstance(error, lmdb.Error):
-            raise IndexCorruptError(str(self._index.path), str(error)) from error
+            with _translated(self._index.path):
+                raise error
 
     def find_file(self, digest: bytes) -> bytes | None:
         """The canonical bytes of a file object."""
@@ -240,11 +247,13 @@ class Snapshot:
 
     def count(self, database: str) -> int:
         """How many entries a database has."""
-        entries: int = self._transaction.stat(self._index.database(database))["entries"]
+        handle = self._index.database(database)
+        entries: int = 0 if handle is None else self._transaction.stat(handle)["entries"]
         return entries
 
     def _find(self, database: str, key: bytes) -> bytes | None:
-        found: bytes | None = self._get(key, db=self._index.database(database))
+        handle = self._index.database(database)
+        found: bytes | None = None if handle is None else self._get(key, db=handle)
         return found
 
     def _from(self, database: str, prefix: bytes) -> Iterator[tuple[Any, bytes]]:
@@ -361,6 +370,17 @@ def _is_readable(path: Path, inherited: Any) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
+def _open_database(environment: Any, name: str, *, create: bool, writable: bool) -> Any:
+    """A named database; None when a repository that is only read has not got it yet."""
+    is_required = name in _REQUIRED
+    try:
+        return environment.open_db(name.encode(), create=create or (writable and not is_required))
+    except lmdb.NotFoundError:
+        if is_required:
+            raise
+        return None
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Turn LMDB's errors into ours, with the path."""
@@ -370,6 +390,10 @@ def _translated(path: Path) -> Iterator[None]:
         raise IndexFullError(str(path), MAP_SIZE) from None
     except lmdb.DiskError:
         raise _os_error(errno.ENOSPC, path) from None
+    except lmdb.ReadersFullError:
+        raise StoreError(
+            f"too many processes read the index {path} at once", hint="try again later"
+        ) from None
     except lmdb.ReadonlyError as error:
         raise ReadOnlyRepositoryError(str(path.parent), str(error)) from None
     except lmdb.Error as error:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import decode_file, encode_tree, read_file, tree_digest
-from ostreefs_store.errors import SourceChangedError
+from ostreefs_store.consume import TakenDirectory, TakenFile
+from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
@@ -25,6 +26,7 @@ from ostreefs_store.scan import Scanner, SourceDirectory
 from ostreefs_store.statcache import (
     FACTS,
     NO_DIGEST,
+    UNKNOWN,
     DirectoryRecord,
     Modifiers,
     encode_record,
@@ -32,7 +34,6 @@ from ostreefs_store.statcache import (
     is_racy,
     pack_facts,
     pack_names,
-    unpack_names,
 )
 
 if TYPE_CHECKING:
@@ -56,10 +57,20 @@ class Batch(NamedTuple):
     directory_records: list[tuple[bytes, bytes]]
     skipped: list[bytes]
     """Paths of sockets, which are in no tree."""
-    taken_in: list[tuple[bytes, list[str]]]
-    """With `consume`: directories, parents first, with the names of the files in each."""
+    taken_in: list[TakenDirectory]
+    """With `consume`: what may be deleted once the commit is durable."""
     read_files: int
     read_bytes: int
+
+
+@contextmanager
+def open_source(source: str | os.PathLike[str]) -> Iterator[int]:
+    """A descriptor of a directory to be taken in, for a `with` block."""
+    fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def ingest_directory(
@@ -72,13 +83,14 @@ def ingest_directory(
 ) -> Batch:
     """Store everything under `source`; see the module for what is promised.
 
-    With `consume` the source's own inodes may become the objects. Raises `OSError` for what cannot
-    be read, `SourceChangedError` for a file that is not left alone.
+    With `consume` the source's own inodes may become the objects, and their times become 0. Raises
+    `OSError` for what cannot be read, `SourceChangedError` for a file that is not left alone,
+    `SourceHoldsRepositoryError`.
     """
-    with ExitStack() as stack:
-        source_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        stack.callback(os.close, source_fd)
-        snapshot = stack.enter_context(repository.index.snapshot())
+    own, resolved = os.path.realpath(repository.path), os.path.realpath(source)
+    if resolved.startswith(own + "/"):
+        raise SourceHoldsRepositoryError(os.fsencode(source))
+    with open_source(source) as source_fd, repository.index.snapshot() as snapshot:
         reader = FileReader(repository.objects, source_fd, modifiers, consume=consume)
         ingest = _Ingest(repository, snapshot, modifiers, reader, progress, consume=consume)
         try:
@@ -138,7 +150,7 @@ class _Ingest:
             inodes=self._inodes,
             directory_records=self._records,
             skipped=[os.path.join(d.path, name) for d in directories for name in d.skipped],
-            taken_in=[(d.path, _file_names(d)) for d in directories] if self._consume else [],
+            taken_in=[_taken_in(d) for d in directories] if self._consume else [],
             read_files=self._read_files,
             read_bytes=self._read_bytes,
         )
@@ -184,11 +196,11 @@ class _Ingest:
         unknown = [digest for digest in self._taken if digest not in self._files]
         present = self._snapshot.find_files(unknown)
         for digest in unknown:
-            if digest in present:
-                continue
             path, encoded = self._taken[digest]
             file = decode_file(encoded)
             assert isinstance(file, RegularFile)
+            if digest in present and self._objects.has_right_size(digest, file):
+                continue  # known, and not so damaged that a look from outside shows it
             self._inodes.append((self._reader.recover(path, digest, file), digest))
             self._files[digest] = encoded
 
@@ -221,10 +233,12 @@ class _Ingest:
         self._remember(directory, trees)
 
     def _remember(self, directory: SourceDirectory, trees: bytes) -> None:
+        if directory.fingerprint is None:
+            return
         started = self._scanner.started
         record = DirectoryRecord(
-            fingerprint=self._modifiers.fingerprint(),
-            ctime=0 if is_racy(directory.ctime, started) else directory.ctime,
+            fingerprint=directory.fingerprint,
+            ctime=UNKNOWN if is_racy(directory.ctime, started) else directory.ctime,
             mode=directory.mode,
             uid=directory.uid,
             gid=directory.gid,
@@ -253,7 +267,14 @@ def _make_tree(directory: SourceDirectory) -> Tree:
     return Tree(directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries))
 
 
-def _file_names(directory: SourceDirectory) -> list[str]:
-    if directory.unchanged and directory.record is not None:
-        return unpack_names(directory.record.names)
-    return directory.names
+def _taken_in(directory: SourceDirectory) -> TakenDirectory:
+    """What a consumed directory may lose: all of it but sockets."""
+    if directory.unchanged:
+        directory.load_files()
+    skipped = {os.fsdecode(name) for name in directory.skipped}
+    files = [
+        TakenFile(name, *directory.facts_of(position)[:3])
+        for position, name in enumerate(directory.names)
+        if name not in skipped
+    ]
+    return TakenDirectory(directory.path, files)

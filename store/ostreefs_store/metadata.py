@@ -70,6 +70,16 @@ def write_xattrs(target: int | str, xattrs: Xattrs) -> None:
         os.setxattr(target, name, value, follow_symlinks=follow)
 
 
+def carries(target: int | str, wanted: Xattrs) -> bool:
+    """Whether an inode has these extended attributes, and none besides that would matter.
+
+    A label of SELinux or Smack that is not wanted does not: the kernel gives one to every inode.
+    """
+    names = {name for name, _ in wanted}
+    found = read_xattrs(target)
+    return wanted == tuple(item for item in found if item[0] in names or item[0] not in _LABELS)
+
+
 class Credentials(NamedTuple):
     """Who we are: decides which calls a new inode needs."""
 

@@ -27,13 +27,8 @@ from typing import TYPE_CHECKING, Literal
 from ostreefs_store import durable
 from ostreefs_store.content import hash_file, write_at
 from ostreefs_store.errors import ObjectCorruptError, ObjectMissingError
-from ostreefs_store.metadata import (
-    Credentials,
-    create_mode,
-    read_xattrs,
-    write_metadata,
-)
-from ostreefs_store.model import Digest, RegularFile, Xattrs
+from ostreefs_store.metadata import Credentials, carries, create_mode, write_metadata
+from ostreefs_store.model import Digest, RegularFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +123,8 @@ class ObjectFiles:
         `found` is the stat of `path`. Content is not read: who writes to a file moves its mtime.
         """
         view = self.inode_view(file)
+        if view != file:  # what is only in the index is not what this file shows
+            return False
         own = self.find_stat(digest)
         return (
             own is not None
@@ -135,7 +132,7 @@ class ObjectFiles:
             and (found.st_size, found.st_mtime_ns) == (view.size, 0)
             and stat.S_IMODE(found.st_mode) == view.mode
             and (found.st_uid, found.st_gid) == (view.uid, view.gid)
-            and (self.mode != "bare" or read_xattrs(path) == view.xattrs)
+            and (self.mode != "bare" or carries(path, view.xattrs))
         )
 
     def inode_view(self, file: RegularFile) -> RegularFile:
@@ -154,8 +151,8 @@ class ObjectFiles:
     def add(self, digest: Digest, file: RegularFile, content: memoryview) -> int:
         """Create an object file from its content in memory; the inode number.
 
-        Raises `FileExistsError` when the name is taken. When anything else fails, an empty file
-        is left under the name, for the next commit to replace. Not durable until the filesystem
+        Raises `FileExistsError` when the name is taken. When anything else fails, what is left
+        under the name is for the next commit to replace. Not durable until the filesystem
         is synced.
         """
         view = self.inode_view(file)
@@ -169,11 +166,13 @@ class ObjectFiles:
             try:
                 if content:
                     write_at(fd, content, 0)
-                durable.trace("object:written")
-                return self._finish(fd, view, mode)
             except BaseException:
-                os.ftruncate(fd, 0)  # never unlinked: the name may be another writer's by now
+                # Never unlinked: the name may be another writer's by now. Nor truncated later
+                # than this: a whole file may have been found and trusted.
+                os.ftruncate(fd, 0)
                 raise
+            durable.trace("object:written")
+            return self._finish(fd, view, mode)
         finally:
             os.close(fd)
 
@@ -216,33 +215,30 @@ class ObjectFiles:
         durable.replace_file_at(self._fd, path, self._fd, object_name(digest))
         return inode
 
-    def adopt(  # noqa: PLR0913 -- a file as the caller has it, and what it is to be
+    def adopt(
         self,
         digest: Digest,
         file: RegularFile,
         *,
         fd: int,
         found: os.stat_result,
-        xattrs: Xattrs | None,
         dir_fd: int,
         name: str,
     ) -> int:
         """Make an existing inode the object file, by a hard link; the inode number.
 
         0 when the inode does not carry what the object's must: it is not made to, since whoever
-        dies before the commit must leave the source as it was (but for its times). `found` and
-        `xattrs` (None when not known) are what the inode, open as `fd`, has. Raises
-        `FileExistsError` when the object's name is taken, and `OSError` with EXDEV, EMLINK or
-        EPERM where a link is not possible.
+        dies before the commit must leave the source as it was (but for its times, which the caller
+        has set to 0 before he read the file). `found` is the stat of the inode, open as `fd`.
+        Raises `FileExistsError` when the object's name is taken, and `OSError` with EXDEV, EMLINK
+        or EPERM where a link is not possible.
         """
         view = self.inode_view(file)
         carried = (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
         if carried != (view.mode, view.uid, view.gid):
             return 0
-        if (read_xattrs(fd) if xattrs is None else xattrs) != view.xattrs:
+        if not carries(fd, view.xattrs):
             return 0
-        if found.st_mtime_ns != 0:
-            os.utime(fd, (0, 0))
         durable.trace("object:adopting")
         try:
             durable.link_new(name, object_name(digest), source_dir=dir_fd, target_dir=self._fd)
@@ -264,6 +260,11 @@ class ObjectFiles:
         write_metadata(fd, view, self._credentials, created_mode=created_mode)
         os.utime(fd, (0, 0))
         return os.fstat(fd).st_ino
+
+    def has_right_size(self, digest: Digest, file: RegularFile) -> bool:
+        """Whether a regular file of the right size is there: what a look from outside can tell."""
+        found = self.find_stat(digest)
+        return found is not None and stat.S_ISREG(found.st_mode) and found.st_size == file.size
 
     def find_problem(self, digest: Digest, file: RegularFile) -> str | None:
         """Read an object file wholly; what is wrong with it, if anything.
@@ -288,7 +289,7 @@ class ObjectFiles:
         if self.mode == "bare":
             if (found.st_uid, found.st_gid) != (view.uid, view.gid):
                 return f"owner {found.st_uid}:{found.st_gid} instead of {view.uid}:{view.gid}"
-            if read_xattrs(fd) != view.xattrs:
+            if not carries(fd, view.xattrs):
                 return "extended attributes differ"
         if hash_file(fd, view.size) != view.content:
             return "content differs"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A pure-Python answer to the interpreter lock: batches of work in forked processes.
+"""Batches of work in forked processes.
 
 Hashing and creating files is a stream of short system calls. Threads would hand the interpreter
 lock back and forth at each of them (measured: two threads are slower than one); two processes run
@@ -82,13 +82,21 @@ class _Pool:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
         sys.stdout.flush()
         sys.stderr.flush()
-        for _ in range(self._count):
-            pid = os.fork()
-            if pid == 0:
-                self._work(job_end, answer_end)
-            pidfd = os.pidfd_open(pid)
-            self._pids[pidfd] = pid
-            self._stack.callback(os.close, pidfd)
+        # A child that is interrupted before it says otherwise would unwind as if it were us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(self._count):
+                pid = os.fork()
+                if pid == 0:
+                    self._work(job_end, answer_end)
+                pidfd = os.pidfd_open(pid)
+                self._pids[pidfd] = pid
+                self._stack.callback(os.close, pidfd)
+        except BaseException:
+            self.__exit__()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         job_end.close()
         answer_end.close()
         self._jobs.setblocking(False)
@@ -169,11 +177,11 @@ class _Pool:
 
     def _work(self, jobs: socket.socket, answers: socket.socket) -> None:
         """The whole life of a worker: it never returns."""
-        self._jobs.close()
-        self._answers.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         status = 70
         try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._jobs.close()
+            self._answers.close()
             while message := jobs.recv(MESSAGE_MAX):
                 _answer(answers, self._function, message)
             status = 0

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ostreefs_store.statcache import Modifiers
 
 _ATTEMPTS = 5
+_HOLES_FROM = 64 << 10
+"""Bytes from which on a file may have holes that are worth keeping."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES}
 
@@ -90,7 +92,7 @@ class FileReader:
         """
         with suppress(ObjectMissingError):
             found = self._objects.find_stat(digest)
-            is_ours = found is not None and (found.st_nlink == 1 or self._consume)
+            is_ours = found is not None and self._is_only_ours(path, found)
             if found and is_ours and self._objects.find_problem(digest, file) is None:
                 self._objects.keep(digest)
                 return found.st_ino
@@ -108,6 +110,16 @@ class FileReader:
                 raise SourceChangedError(path)
             return self._objects.replace_staged(staged_fd, staged_path, digest, file)
 
+    def _is_only_ours(self, path: bytes, found: os.stat_result) -> bool:
+        """Whether no file but the one that we are to consume shares an object's inode."""
+        if found.st_nlink == 1:
+            return True
+        directory, name = os.path.split(path)
+        with self._open_directory(directory) as dir_fd, suppress(OSError):
+            source = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+            return self._consume and found.st_nlink == 2 and os.path.samestat(source, found)
+        return False
+
     def _store(self, path: bytes, dir_fd: int, name: str) -> _Result:
         for _ in range(_ATTEMPTS):
             fd = self._open_file(path, dir_fd, name)
@@ -115,9 +127,14 @@ class FileReader:
                 found = os.fstat(fd)
                 if not stat.S_ISREG(found.st_mode):
                     break
+                if self._may_adopt(found) and found.st_mtime_ns != 0:
+                    # Before it is read: a write from now on moves the mtime, and is seen.
+                    os.utime(fd, (0, 0))
+                    found = os.fstat(fd)
                 xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
                 opened = _Opened(dir_fd, name, fd, found, xattrs)
-                store = self._store_large if found.st_size > CHUNK else self._store_small
+                is_small = found.st_size <= CHUNK and not _has_holes(found)
+                store = self._store_small if is_small else self._store_large
                 stored = store(opened)
                 if stored is not None:
                     return stored
@@ -180,16 +197,19 @@ class FileReader:
         return self._consume and found.st_nlink == 1
 
     def _adopt(self, source: _Opened, digest: Digest, file: RegularFile) -> int:
-        """Make the source's inode the object; 0 where that cannot be."""
+        """Make the source's inode the object; 0 where that cannot be.
+
+        Raises `FileExistsError` when the name is taken, also by this file where it was written to
+        at that moment: what is there then is settled as what a crash left.
+        """
         if not self._may_adopt(source.found):
             return 0
         try:
-            return self._objects.adopt(
+            inode = self._objects.adopt(
                 digest,
                 file,
                 fd=source.fd,
                 found=source.found,
-                xattrs=source.xattrs if self._modifiers.xattrs else None,
                 dir_fd=source.dir_fd,
                 name=source.name,
             )
@@ -199,6 +219,10 @@ class FileReader:
             if error.errno in _NO_LINK:
                 return 0
             raise
+        now = os.fstat(source.fd)
+        if inode and (now.st_size, now.st_mtime_ns) != (file.size, 0):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        return inode
 
     def _open_file(self, path: bytes, dir_fd: int, name: str) -> int:
         """Open a file of the source, with its path in the error when that fails."""
@@ -229,6 +253,11 @@ class FileReader:
             except (FileNotFoundError, NotADirectoryError):
                 raise SourceChangedError(path) from None
             yield fd
+
+
+def _has_holes(found: os.stat_result) -> bool:
+    """Whether a file is sparse; very small ones may have their content in the inode."""
+    return found.st_size >= _HOLES_FROM and found.st_blocks * 512 < found.st_size
 
 
 def _facts(found: os.stat_result) -> tuple[int, int, int, int]:

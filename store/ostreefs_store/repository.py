@@ -75,16 +75,17 @@ def parse_config(text: str, path: str, *, writable: bool) -> Config:
     try:
         document = tomllib.loads(text)
         section = document["repository"]
-        version, mode = section["format"], section["mode"]
+        version = section["format"]
+        if version != FORMAT_VERSION:
+            detail = f"its format is {version}, this program knows {FORMAT_VERSION}"
+            raise UnsupportedFormatError(path, detail)
+        mode = section["mode"]
         features = document.get("features", {})
         strange = list(features.get("incompatible", []))
         if writable:
             strange += features.get("ro-compatible", [])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise NotARepositoryError(path, f"{CONFIG_NAME}: {error}") from None
-    if version != FORMAT_VERSION:
-        detail = f"its format is {version}, this program knows {FORMAT_VERSION}"
-        raise UnsupportedFormatError(path, detail)
     if strange:
         raise UnsupportedFormatError(path, f"features {', '.join(map(str, strange))}")
     if mode not in MODES:

@@ -3,7 +3,7 @@
 
 The walk holds a descriptor of every directory on the way down and opens each entry relative to
 one, so that neither a renamed parent nor a symbolic link that appears in its place can lead it
-out of the source, and no path is ever too long.
+out of the source, and no path is too long; the depth is bounded by the descriptors one may hold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ostreefs_store.beneath import DIRECTORY_FLAGS
+from ostreefs_store.beneath import DIRECTORY_FLAGS, find_fstype
 from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
@@ -31,6 +31,7 @@ from ostreefs_store.model import (
 )
 from ostreefs_store.statcache import (
     FACTS,
+    KEPT_CTIME,
     NO_DIGEST,
     DirectoryRecord,
     Modifiers,
@@ -62,6 +63,7 @@ class SourceDirectory:
         "ctime",
         "digests",
         "facts",
+        "fingerprint",
         "gid",
         "key",
         "mode",
@@ -80,6 +82,7 @@ class SourceDirectory:
     def __init__(self, path: bytes) -> None:
         self.path = path
         self.key = b""
+        self.fingerprint: bytes | None = None
         self.mode = self.uid = self.gid = self.ctime = 0
         self.xattrs: Xattrs = ()
         self.names: list[str] = []
@@ -120,7 +123,7 @@ class Scanner:
         self._own_key = directory_key(found.st_dev, found.st_ino)
         self._snapshot = snapshot
         self._modifiers = modifiers
-        self._fingerprint = modifiers.fingerprint()
+        self._fingerprints: dict[int, bytes | None] = {}
         self._recognise = recognise
         self.started = time.time_ns()
         self.special_files: list[tuple[Digest, bytes]] = []
@@ -155,10 +158,10 @@ class Scanner:
     def _open(self, parent_fd: int, parent: SourceDirectory, name: str) -> int:
         try:
             return os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
-        except (NotADirectoryError, FileNotFoundError):
+        except NotADirectoryError:
             raise SourceChangedError(parent.path_of(name)) from None
         except OSError as error:
-            raise _with_path(error, parent.path_of(name)) from None
+            raise _of_source(error, parent.path_of(name)) from None
 
     def _scan(self, fd: int, path: bytes) -> tuple[SourceDirectory, list[str]]:
         """Look at one directory; also the names of its subdirectories.
@@ -171,8 +174,11 @@ class Scanner:
         if directory.key == self._own_key:
             raise SourceHoldsRepositoryError(path)
         directory.ctime = own.st_ctime_ns
-        record = directory.record = decode_record(
-            self._snapshot.find_directory_record(directory.key), self._fingerprint
+        fingerprint = directory.fingerprint = self._fingerprint(fd, own.st_dev)
+        record = directory.record = (
+            decode_record(self._snapshot.find_directory_record(directory.key), fingerprint)
+            if fingerprint is not None
+            else None
         )
         if record is not None and record.ctime == own.st_ctime_ns:
             directory.mode, directory.uid, directory.gid = record.mode, record.uid, record.gid
@@ -187,6 +193,18 @@ class Scanner:
             directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
         return directory, self._list(directory, fd)
 
+    def _fingerprint(self, fd: int, device: int) -> bytes | None:
+        """What the records of a filesystem are marked with; None where ctimes mean nothing."""
+        try:
+            return self._fingerprints[device]
+        except KeyError:
+            pass
+        found = os.fstatvfs(fd)
+        is_kept = find_fstype(fd) in KEPT_CTIME and not found.f_flag & os.ST_RDONLY
+        fingerprint = self._modifiers.fingerprint(found.f_fsid) if is_kept else None
+        self._fingerprints[device] = fingerprint
+        return fingerprint
+
     def _list(self, directory: SourceDirectory, fd: int) -> list[str]:
         """List a directory and find the digests of its files; the names of its subdirectories."""
         stats: list[os.stat_result] = []
@@ -197,7 +215,10 @@ class Scanner:
                 if entry.is_dir(follow_symlinks=False):
                     subdirectories.append(entry.name)
                     continue
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError as error:
+                    raise _of_source(error, directory.path_of(entry.name)) from None
                 stats.append(found)
                 names.append(entry.name)
                 facts += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -236,7 +257,12 @@ class Scanner:
     ) -> File:
         uid, gid = modified_owner(found, self._modifiers)
         mode = stat.S_IMODE(found.st_mode)
-        xattrs = read_xattrs(f"/proc/self/fd/{fd}/{name}") if self._modifiers.xattrs else ()
+        xattrs: Xattrs = ()
+        if self._modifiers.xattrs:
+            try:
+                xattrs = read_xattrs(f"/proc/self/fd/{fd}/{name}")
+            except OSError as error:
+                raise _of_source(error, directory.path_of(name)) from None
         if stat.S_ISLNK(found.st_mode):
             try:
                 target = os.readlink(name, dir_fd=fd)
@@ -279,5 +305,8 @@ def regular_file(
     return RegularFile(stat.S_IMODE(found.st_mode), uid, gid, xattrs, content, found.st_size)
 
 
-def _with_path(error: OSError, path: bytes) -> OSError:
+def _of_source(error: OSError, path: bytes) -> Exception:
+    """The error with the path in the source; what has vanished has changed."""
+    if isinstance(error, FileNotFoundError):
+        return SourceChangedError(path)
     return OSError(error.errno, error.strerror, os.fsdecode(path))

@@ -6,10 +6,10 @@ size, mtime, ctime) and the digest that came of it. A directory whose own ctime 
 the same names, and need not be listed; whose files have the same facts holds the same files, which
 is seen by comparing two byte strings.
 
-The ctime cannot be set by anyone, so equal facts mean equal files, with one exception: something
-changed twice within one tick of the filesystem's clock. Times younger than `SLACK_NS` when the
-scan began are therefore stored as unknown, as git does for its index
-(https://git-scm.com/docs/racy-git).
+On the filesystems that `KEPT_CTIME` names the kernel keeps the ctime and nobody can set it, so
+equal facts mean equal files, with one exception: something changed twice within one tick of the
+clock. Times younger than `SLACK_NS` when the scan began are therefore stored as unknown, as git
+does for its index (https://git-scm.com/docs/racy-git).
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+KEPT_CTIME = frozenset({
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs",
+    "nilfs2", "zfs", "tmpfs", "overlay", "nfs", "nfs4",
+})  # fmt: skip
+"""Types of filesystems that are believed. Others (images, FUSE) may show any ctime they like, and
+their device and inode numbers come back with other files behind them."""
+
 SLACK_NS = 50_000_000
 """Longer than a tick of the kernel's coarse clock (at most 10 ms)."""
 
@@ -35,6 +42,9 @@ COARSE_SLACK_NS = 2_000_000_000
 _VERSION = b"2"
 FACTS = 4
 """Numbers that are kept of each file: inode, size, mtime and ctime, the times in ns."""
+
+UNKNOWN = -(2**63)
+"""A time that no file has: stored for one that must not be believed."""
 
 NO_DIGEST = Digest(bytes(DIGEST_SIZE))
 """Stands for an entry that is in no tree, such as a socket."""
@@ -47,13 +57,13 @@ class Modifiers(NamedTuple):
     owner_gid: int | None = None
     xattrs: bool = True
 
-    def fingerprint(self) -> bytes:
-        """8 bytes that differ between any two modifiers and between versions of the cache."""
-        return blake3(_VERSION + repr(tuple(self)).encode()).digest()[:8]
+    def fingerprint(self, filesystem: int) -> bytes:
+        """8 bytes that differ between any two modifiers, filesystems, versions of the cache."""
+        return blake3(_VERSION + repr((*self, filesystem)).encode()).digest()[:8]
 
 
 class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A source directory as it was. `ctime` 0 means unknown.
+    """A source directory as it was.
 
     Files (everything that is no directory) and subdirectories are apart: `digests` go with
     `names`, `trees` with `subdirectories`; names are separated by NUL, digests stand end to end.
@@ -140,9 +150,9 @@ def is_racy(ctime: int, scan_started: int) -> bool:
 
 
 def forget_racy(facts: list[int], scan_started: int) -> list[int]:
-    """The facts with every racy ctime replaced by 0."""
+    """The facts with every racy ctime made `UNKNOWN`."""
     kept = list(facts)
     for position in range(FACTS - 1, len(kept), FACTS):
         if is_racy(kept[position], scan_started):
-            kept[position] = 0
+            kept[position] = UNKNOWN
     return kept

@@ -38,6 +38,19 @@ def test_ways_to_name_the_tree(cli: Cli, source: Path, words: list[str]) -> None
     assert cli.json("commit", "-b", "two", *given)["root"] == expected
 
 
+@pytest.mark.parametrize(
+    "words", [["commit", "-b", "x", "--", "-d"], ["-b", "x", "commit", "--", "-d"]]
+)
+def test_a_directory_named_like_an_option(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    write(tmp_path / "-d/file")
+    monkeypatch.chdir(tmp_path)
+    cli(*words)
+    assert cli.lines("ls", "-d", "--", "x", "/file")[0].endswith(" /file")
+    assert cli.fails("cat", "x", "--", "-no") == "-no: no such file or directory"
+
+
 def test_subject_and_body(cli: Cli, source: Path) -> None:
     cli("commit", "-b", "a", "-s", "Sübject", "-m", "Body\n\nof two parts", source)
     cli("commit", "-b", "b", "--subject=Sübject", "--body=Body\n\nof two parts", source)
@@ -141,7 +154,7 @@ def test_sockets_are_not_consumed(cli: Cli, source: Path) -> None:
     done = cli.run("commit", "-b", "main", "--consume", source)
     assert done.returncode == 0
     assert sorted(source.rglob("*")) == [source / "etc", source / "etc/socket"]
-    assert done.stderr.count(b"is not empty and was left\n") == 2
+    assert done.stderr.count(b"was committed but not deleted: Directory not empty\n") == 2
 
 
 def test_verbose(cli: Cli, source: Path) -> None:
@@ -191,6 +204,9 @@ WRONG: list[list[Word]] = [
     ["-b", "x", "--tree=tar=x"],
     ["-b", "x", "--tree=dir="],
     ["-b", "x", "--tree=dir=.", "."],
+    ["-b", "x", "--tree=dir=.", "--tree=dir=."],
+    ["-b", "x", ".", "--", "-d"],
+    ["-b", "x", "-s", "--", "."],
     ["-b", "x", "--timestamp=yesterday"],
     ["-b", "x", "--timestamp=@99999999999999999999"],
     ["-b", "x", "--timestamp=1e5"],

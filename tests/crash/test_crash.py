@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.checkout import CheckoutOptions, Union
-from ostreefs_store.commit import delete_source, write_commit
+from ostreefs_store.commit import write_commit
 from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.lock import shared_lock
 from ostreefs_store.model import Digest
@@ -26,6 +26,7 @@ from tests.support.trees import (
     MESSAGE,
     Listing,
     check_out,
+    delete,
     ingest,
     list_tree,
     make_small_tree,
@@ -56,7 +57,7 @@ def consume(repository: Path, source: Path) -> None:
     with Repository.open(repository, writable=True) as opened, opened.in_use(writing=True):
         batch = ingest_directory(opened, source, Modifiers(), consume=True)
         write_commit(opened, batch, MESSAGE, branch="main", parent=None)
-        delete_source(str(source), batch)
+        delete(source, batch)
 
 
 def find_tip(repository: Path, ref: str = "main") -> Digest | None:

@@ -11,6 +11,7 @@ from ostreefs_store.statcache import (
     FACTS,
     NO_DIGEST,
     SLACK_NS,
+    UNKNOWN,
     DirectoryRecord,
     Modifiers,
     decode_record,
@@ -31,7 +32,7 @@ def make_record(
     names: tuple[str, ...] = (), facts: tuple[int, ...] = (), digests: tuple[Digest, ...] = ()
 ) -> DirectoryRecord:
     return DirectoryRecord(
-        fingerprint=Modifiers().fingerprint(),
+        fingerprint=Modifiers().fingerprint(1),
         ctime=NOW,
         mode=0o755,
         uid=1,
@@ -50,7 +51,7 @@ def make_record(
 def test_round_trip() -> None:
     digests = (Digest(b"\1" * 32), Digest(b"\2" * 32))
     record = make_record(("a\udcff", "b\n"), (1, 2, 3, 4, 5, 6, 7, 8), digests)
-    found = decode_record(encode_record(record), Modifiers().fingerprint())
+    found = decode_record(encode_record(record), Modifiers().fingerprint(1))
     assert found == record
     assert list(found.files()) == [
         ("a\udcff", (1, 2, 3, 4), digests[0]),
@@ -67,11 +68,11 @@ def test_an_empty_directory() -> None:
 
 
 def test_any_other_bytes_are_a_miss() -> None:
-    fingerprint = Modifiers().fingerprint()
+    fingerprint = Modifiers().fingerprint(1)
     encoded = encode_record(make_record())
     for other in (None, b"", b"\x01", encoded[:-1], encoded[1:], b"\x90"):
         assert decode_record(other, fingerprint) is None
-    assert decode_record(encoded, Modifiers(xattrs=False).fingerprint()) is None
+    assert decode_record(encoded, Modifiers(xattrs=False).fingerprint(1)) is None
 
 
 def test_fingerprints_differ() -> None:
@@ -81,8 +82,9 @@ def test_fingerprints_differ() -> None:
         for gid in (None, 0, 1, 11)
         for xattrs in (True, False)
     ]
-    assert len({modifiers.fingerprint() for modifiers in all_modifiers}) == len(all_modifiers)
-    assert {len(modifiers.fingerprint()) for modifiers in all_modifiers} == {8}
+    assert len({modifiers.fingerprint(1) for modifiers in all_modifiers}) == len(all_modifiers)
+    assert Modifiers().fingerprint(1) != Modifiers().fingerprint(2), "another filesystem"
+    assert {len(modifiers.fingerprint(1)) for modifiers in all_modifiers} == {8}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_filesystems_that_keep_whole_seconds() -> None:
 def test_forget_racy() -> None:
     old = NOW - 10 * SLACK_NS
     facts = [1, 2, NOW, old, 5, 6, old, NOW]
-    assert forget_racy(facts, NOW) == [1, 2, NOW, old, 5, 6, old, 0]
+    assert forget_racy(facts, NOW) == [1, 2, NOW, old, 5, 6, old, UNKNOWN]
     assert facts[-1] == NOW, "the argument is left alone"
     assert len(facts) == 2 * FACTS
 

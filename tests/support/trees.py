@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from ostreefs_store.checkout import CheckoutOptions, CheckoutResult, checkout
 from ostreefs_store.commit import Message, write_commit
+from ostreefs_store.consume import Left, delete_source
 from ostreefs_store.fsck import Problem, check_repository
-from ostreefs_store.ingest import Batch, ingest_directory
+from ostreefs_store.ingest import Batch, ingest_directory, open_source
 from ostreefs_store.model import Digest
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
@@ -317,6 +318,12 @@ def settle(root: Path) -> None:
 
 
 # ---- the store's main jobs in one call ----
+
+
+def delete(source: Path, batch: Batch) -> list[Left]:
+    """Delete a consumed source; what was left."""
+    with open_source(source) as fd:
+        return delete_source(fd, str(source), batch.taken_in)
 
 
 def ingest(

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 from ostreefs_store.errors import StoreError
 
@@ -20,7 +21,8 @@ def run_in_background(serve: Callable[[Ready], None]) -> int:
     """Fork; the child calls `serve`, which calls what it is given once it is ready.
 
     Returns the child's process id when it is ready. What `serve` raises before that is raised
-    here. The child leaves the session, keeps no terminal, and never returns.
+    here. The child leaves the session, keeps neither a terminal nor any descriptor of the caller's
+    but the standard ones until it is ready, and never returns.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -55,6 +57,7 @@ def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
         _tell(pipe, None)
 
     try:
+        _close_all_but(pipe)
         os.setsid()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.chdir("/")
@@ -67,6 +70,15 @@ def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
             _tell(pipe, error)
     finally:
         os._exit(status)
+
+
+def _close_all_but(kept: int) -> None:
+    """Close what was inherited: a lock or a pipe of the caller's would be held by the daemon."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > 2 and fd != kept:
+            with suppress(OSError):  # the one that listed them
+                os.close(fd)
 
 
 def _tell(pipe: int, error: BaseException | None) -> None:

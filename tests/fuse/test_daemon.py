@@ -5,7 +5,6 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,39 +15,56 @@ from ostreefs_store.errors import ObjectMissingError, StoreError
 
 
 @pytest.fixture
-def gate() -> Iterator[tuple[int, int]]:
-    """A pipe: the child waits for its end."""
-    ends = os.pipe()
-    yield ends
-    for fd in ends:
-        os.close(fd)
+def gate(tmp_path: Path) -> Path:
+    """A pipe that the child opens: it waits until we write."""
+    os.mkfifo(tmp_path / "gate")
+    return tmp_path / "gate"
 
 
-def test_returns_when_ready(gate: tuple[int, int], tmp_path: Path) -> None:
+def test_returns_when_ready(gate: Path, tmp_path: Path) -> None:
     def serve(ready: Ready) -> None:
         (tmp_path / "before").touch()
         ready()
-        os.read(gate[0], 1)
+        gate.read_bytes()
         facts = [os.getcwd(), str(os.getsid(0) == os.getpid()), os.readlink("/proc/self/fd/1")]
         (tmp_path / "after").write_text("\n".join(facts))
 
     child = run_in_background(serve)
     assert (tmp_path / "before").exists()
     assert not (tmp_path / "after").exists()
-    os.write(gate[1], b"x")
+    gate.write_bytes(b"x")
     _, status = os.waitpid(child, 0)
     assert status == 0
     assert (tmp_path / "after").read_text().split("\n") == ["/", "True", "/dev/null"]
 
 
-def test_a_terminal_that_closes_is_no_end(gate: tuple[int, int]) -> None:
+def test_a_terminal_that_closes_is_no_end(gate: Path) -> None:
     def serve(ready: Ready) -> None:
         ready()
-        os.read(gate[0], 1)
+        gate.read_bytes()
 
     child = run_in_background(serve)
     os.kill(child, signal.SIGHUP)
-    os.write(gate[1], b"x")
+    gate.write_bytes(b"x")
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_the_caller_s_descriptors_are_not_kept(gate: Path) -> None:
+    """A lock of his would be held for as long as the mount lasts."""
+
+    def serve(ready: Ready) -> None:
+        ready()
+        gate.read_bytes()
+
+    reading, writing = os.pipe()
+    high = os.dup2(writing, 200)
+    child = run_in_background(serve)
+    os.close(writing)
+    os.close(high)
+    assert select.select([reading], [], [], 10)[0]
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    gate.write_bytes(b"x")
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -99,18 +115,13 @@ def test_death_before_ready(kind: str) -> None:
 
 def test_error_after_ready_is_in_the_log(tmp_path: Path) -> None:
     """Nobody waits for it any more, so it must not be lost."""
-    handler = logging.FileHandler(tmp_path / "log")
-    logging.getLogger().addHandler(handler)
-    try:
 
-        def serve(ready: Ready) -> None:
-            ready()
-            raise ZeroDivisionError("too late")
+    def serve(ready: Ready) -> None:
+        logging.getLogger().addHandler(logging.FileHandler(tmp_path / "log"))
+        ready()
+        raise ZeroDivisionError("too late")
 
-        child = run_in_background(serve)
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+    child = run_in_background(serve)
     descriptor = os.pidfd_open(child)
     assert select.select([descriptor], [], [], 10)[0]
     os.close(descriptor)

@@ -56,6 +56,23 @@ def test_nothing_waits_for_the_daemon(small_repository: Path, tmp_path: Path) ->
         assert os.getsid(mount.pid) == mount.pid
 
 
+def test_a_lock_of_the_caller_is_not_held(small_repository: Path, tmp_path: Path) -> None:
+    """Also where he closed his standard streams, whose numbers the next files would get."""
+    (tmp_path / "mnt").mkdir()
+    words = command("--repo", small_repository, "mount", "--log-file", "log", "main", "mnt")
+    mount = shlex.join(map(str, words))
+    script = (
+        f"exec 9>lock && flock -n 9 && {mount} <&- >&- 2>&- && exec 9>&- && flock -n lock true"
+    )
+    done = run("sh", "-c", script, cwd=tmp_path)
+    try:
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert is_mounted(tmp_path / "mnt")
+    finally:
+        clean_up(tmp_path / "mnt", None)
+    assert (tmp_path / "log").exists()
+
+
 def test_what_is_mounted_where(small_repository: Path, tmp_path: Path) -> None:
     with mounted_in_background(small_repository, "main", at=tmp_path / "mnt"):
         found = mounts.find_mount(tmp_path / "mnt")
@@ -367,4 +384,5 @@ def test_json(small_repository: Path, tmp_path: Path) -> None:
         status = Path(f"/proc/{said['pid']}/cmdline").read_bytes()
         assert b"ostreefs" in status
     finally:
-        output(*command("umount", tmp_path))
+        said = json.loads(output(*command("--json", "umount", tmp_path)))
+    assert said == {"mount_point": str(tmp_path)}

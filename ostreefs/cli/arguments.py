@@ -6,13 +6,20 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ostreefs import __version__
 from ostreefs.cli.output import complain
 from ostreefs_store.repository import Repository
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 DEFAULT_REPOSITORY = "/ostree/repo"
+
+
+_MARK = "\0"
+"""Stands before words that are no options, and in no word of a command line."""
 
 
 class UsageError(Exception):
@@ -55,7 +62,27 @@ class Parser(argparse.ArgumentParser):
         group.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
         group.add_argument("--version", action="version", version=f"ostreefs {__version__}")
 
+    def parse_words(self, words: Sequence[str]) -> Arguments:
+        """Options may stand between other words; after ``--`` nothing is an option.
+
+        argparse forgets the ``--`` in between, hence the marks.
+        """
+        end = words.index("--") if "--" in words else len(words)
+        marked = [*words[: end + 1], *(_MARK + word for word in words[end + 1 :])]
+        parsed = self.parse_intermixed_args(marked, namespace=Arguments())
+        for name, value in vars(parsed).items():
+            setattr(parsed, name, _unmark(value))
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         """Complain in one line."""
-        complain(message, f"see '{self.prog} --help'")
+        complain(message.replace(_MARK, ""), f"see '{self.prog} --help'")
         raise SystemExit(2)
+
+
+def _unmark(value: object) -> object:
+    if isinstance(value, str):
+        return value.removeprefix(_MARK)
+    if isinstance(value, list):
+        return [_unmark(item) for item in value]
+    return value

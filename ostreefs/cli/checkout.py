@@ -52,13 +52,14 @@ def run_checkout(arguments: Arguments) -> int:
     """Check out a commit."""
     given = arguments.destination
     destination = Path(arguments.revision if given is None else given)
-    if not destination.name:
+    union = _union(arguments)
+    if given == "" or (union == "none" and not destination.name):  # "." and "/" are there already
         raise UsageError(f"cannot check out to '{destination}'")
     options = CheckoutOptions(
         user=arguments.user_mode,
         require_hardlinks=arguments.require_hardlinks,
         force_copy=arguments.force_copy,
-        union=_union(arguments),
+        union=union,
         subpath=os.fsencode(arguments.subpath),
     )
     with arguments.open_repository() as repository:

@@ -11,17 +11,20 @@ import errno
 import gc
 import importlib
 import os
+import resource
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from ostreefs import __version__
-from ostreefs.cli.arguments import Arguments, Parser, UsageError
+from ostreefs.cli.arguments import Parser, UsageError
 from ostreefs.cli.output import complain
 from ostreefs_store.errors import CorruptionError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ostreefs.cli.arguments import Arguments
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -51,6 +54,8 @@ VERBS = {
 def run(argv: Sequence[str]) -> int:
     """Run a command line; the exit status."""
     gc.disable()  # a command ends before garbage would matter; a daemon turns it on again
+    _open_standard_streams()
+    _raise_file_limit()
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -74,6 +79,30 @@ def run(argv: Sequence[str]) -> int:
     return status
 
 
+def _open_standard_streams() -> None:
+    """Replace those that the caller has closed, or the next file opened would be taken for one."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+    if sys.stdout is None:
+        sys.stdout = _open_for_text(1)
+    if sys.stderr is None:
+        sys.stderr = _open_for_text(2)
+
+
+def _open_for_text(fd: int) -> TextIO:
+    return os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+
+
+def _raise_file_limit() -> None:
+    """Deep trees hold a descriptor for each level, a mount one for each file that is open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def leave(status: int) -> NoReturn:
     """End the process without tidying its memory: for a large commit that takes 20 ms."""
     for stream in (sys.stdout, sys.stderr):
@@ -85,6 +114,7 @@ def leave(status: int) -> NoReturn:
 _HINTS = {
     errno.EACCES: "you may not read or write that: ask its owner, or be root",
     errno.EEXIST: "remove it or choose another place; a checkout can merge with --union",
+    errno.EMFILE: "the tree is deeper than your limit of open files: raise it with 'ulimit -n'",
     errno.ENOSPC: "nothing that was committed is lost: free some space and try again",
     errno.EDQUOT: "nothing that was committed is lost: your quota is used up",
 }
@@ -99,7 +129,7 @@ def _run(argv: Sequence[str]) -> int:
         return EXIT_USAGE
     parser, run_verb = load_verb(verb)
     try:
-        parsed = parser.parse_intermixed_args(arguments, namespace=Arguments())
+        parsed = parser.parse_words(arguments)
         return run_verb(parsed)
     except UsageError as error:
         complain(str(error), f"see '{parser.prog} --help'")

@@ -47,17 +47,18 @@ def run_mount(arguments: Arguments) -> int:
     revision = None if arguments.all else arguments.words[0]
     mount_point = Path(arguments.words[-1]).absolute()
     repository = arguments.repository_path.absolute()
+    log_file = Path(arguments.log_file).absolute() if arguments.log_file else None
 
     def serve(ready: Callable[[], None]) -> None:
         from ostreefs.fuse.serve import MountRequest, serve  # noqa: PLC0415 -- in the daemon alone
 
+        _set_up_log(arguments, log_file)
         mounts.check_mount_point(mount_point)
         mounts.check_fuse()
         options = [option for text in arguments.options for option in text.split(",") if option]
         request = MountRequest(repository, revision, mount_point, options)
         serve(request, ready)
 
-    _set_up_log(arguments)
     if arguments.foreground:
         serve(lambda: None)
         return 0
@@ -67,10 +68,10 @@ def run_mount(arguments: Arguments) -> int:
     return 0
 
 
-def _set_up_log(arguments: Arguments) -> None:
+def _set_up_log(arguments: Arguments, log_file: Path | None) -> None:
     handler: logging.Handler
-    if arguments.log_file:
-        handler = logging.FileHandler(arguments.log_file)
+    if log_file is not None:
+        handler = logging.FileHandler(log_file)
     elif arguments.foreground:
         handler = logging.StreamHandler()
     elif os.path.exists(_SYSLOG):
@@ -94,5 +95,8 @@ def add_umount_arguments(parser: Parser) -> None:
 
 def run_umount(arguments: Arguments) -> int:
     """Take down a mount."""
-    mounts.unmount(Path(arguments.mount_point), lazy=arguments.lazy)
+    mount_point = Path(arguments.mount_point)
+    mounts.unmount(mount_point, lazy=arguments.lazy)
+    if arguments.json:
+        print_json({"mount_point": str(mount_point.absolute())})
     return 0

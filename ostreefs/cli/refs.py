@@ -59,7 +59,10 @@ def _create(arguments: Arguments) -> int:
     ):
         if transaction.find_ref(arguments.create) is not None:
             raise RefExistsError(arguments.create)
-        set_ref(transaction, arguments.create, resolve(transaction, arguments.arguments[0]))
+        commit = resolve(transaction, arguments.arguments[0])
+        set_ref(transaction, arguments.create, commit)
+    if arguments.json:
+        print_json({"ref": arguments.create, "commit": commit.hex()})
     return 0
 
 

@@ -7,7 +7,6 @@ import errno
 import gc
 import logging
 import os
-import resource
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,7 +66,6 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     Raises `StoreError` and `OSError` before `ready` is called. SIGTERM and SIGINT unmount.
     """
     gc.enable()
-    _raise_file_limit()
     with Repository.open(request.repository) as repository:
         commit = None
         if request.revision is not None:
@@ -107,12 +105,6 @@ def is_news(record: logging.LogRecord) -> bool:
     mount was detached. pyfuse3 calls that an error.
     """
     return not record.getMessage().endswith(f"failed with {os.strerror(errno.ENOENT)}")
-
-
-def _raise_file_limit() -> None:
-    """Every open file of the mount is one of ours."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

@@ -267,6 +267,19 @@ def test_bad_destination(cli: Cli, tmp_path: Path) -> None:
     assert cli.fails("checkout", "main", below) == f"{below}: Not a directory"
     for word in ("", ".", "/"):
         assert "cannot check out to" in cli.fails("checkout", "main", word, status=2)
+    assert "cannot check out to" in cli.fails("checkout", "--union", "main", "", status=2)
+
+
+@pytest.mark.usefixtures("commit")
+@pytest.mark.parametrize("option", ["--union", "--union-add", "--union-identical"])
+def test_union_with_the_directory_we_are_in(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    write(tmp_path / "here/mine", b"mine")
+    monkeypatch.chdir(tmp_path / "here")
+    cli("checkout", "-U", option, "main", ".")
+    assert (tmp_path / "here/usr/lib/same").read_bytes() == b"same content"
+    assert (tmp_path / "here/mine").read_bytes() == b"mine"
 
 
 @pytest.mark.usefixtures("commit")

@@ -150,11 +150,20 @@ def test_create(cli: Cli, refs: dict[str, str], source: Path) -> None:
     assert cli("refs", "--create", "release/2", newer[:12]) == ""
     assert cli("rev-parse", "release/1").strip() == refs["main"]
     assert cli("rev-parse", "release/2").strip() == newer
+    document = {"ref": "release/3", "commit": newer}
+    assert cli.json("refs", "--create=release/3", "main") == document
     assert cli.fails("refs", "--create=main", "os/next") == "ref 'main' exists already"
     assert "folder" in cli.fails("refs", "--create=os", "main")
     assert "not found" in cli.fails("refs", "--create=new", "nothing")
     assert "invalid ref" in cli.fails("refs", "--create=a b", "main")
-    assert cli.lines("refs") == ["main", "os/next", "os/stable", "release/1", "release/2"]
+    assert cli.lines("refs") == [
+        "main",
+        "os/next",
+        "os/stable",
+        "release/1",
+        "release/2",
+        "release/3",
+    ]
 
 
 def test_delete(cli: Cli, refs: dict[str, str]) -> None:

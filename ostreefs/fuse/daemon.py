@@ -39,7 +39,10 @@ def run_in_background(serve: Callable[[Ready], None]) -> int:
         os.waitpid(child, 0)
         raise error
     _, status = os.waitpid(child, 0)
-    raise StoreError(f"the daemon died before it was ready (wait status {status})")
+    raise StoreError(
+        f"the daemon died before it was ready (wait status {status})",
+        hint="'mount --foreground' shows what it says; if memory ran out, 'dmesg' does",
+    )
 
 
 def _serve(serve: Callable[[Ready], None], pipe: int) -> None:

@@ -72,7 +72,11 @@ def check_mount_point(path: Path) -> None:
     if mount is not None:
         raise MountError(
             f"{path} is already mounted ({mount.source})",
-            hint=f"'ostreefs umount {path}' takes it down",
+            hint=(
+                f"'ostreefs umount {path}' takes it down"
+                if mount.fstype == FSTYPE
+                else f"it is a mount of type {mount.fstype}: mount on another, empty directory"
+            ),
         )
     try:
         found = path.stat()
@@ -81,7 +85,9 @@ def check_mount_point(path: Path) -> None:
             f"mount point {path} does not exist", hint=f"make it with 'mkdir {path}'"
         ) from None
     if not stat.S_ISDIR(found.st_mode):
-        raise MountError(f"mount point {path} is not a directory")
+        raise MountError(
+            f"mount point {path} is not a directory", hint="mount on an empty directory"
+        )
     with os.scandir(path) as entries:
         if next(entries, None) is not None:
             raise MountError(
@@ -126,9 +132,14 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
     """
     mount = find_mount(path)
     if mount is None:
-        raise MountError(f"{path} is not mounted")
+        raise MountError(
+            f"{path} is not mounted", hint=f"'findmnt -t {FSTYPE}' lists the mounts of ostreefs"
+        )
     if mount.fstype != FSTYPE:
-        raise MountError(f"{path} is a mount of type {mount.fstype}, not of ostreefs")
+        raise MountError(
+            f"{path} is a mount of type {mount.fstype}, not of ostreefs",
+            hint=f"'umount {path}' takes down any mount",
+        )
     if os.geteuid() == 0:
         command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else [])]
     else:
@@ -138,5 +149,7 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
     )
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        hint = "close what uses it, or detach it with -l" if "busy" in reason[0] else None
+        hint = "whoever mounted it, or root, can take it down"
+        if "busy" in reason[0]:
+            hint = "close what uses it, or detach it with -l"
         raise MountError(f"cannot unmount {path}: {reason[0]}", hint=hint)

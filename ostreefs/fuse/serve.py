@@ -53,7 +53,10 @@ def fuse_options(request: MountRequest) -> set[str]:
     options.add("fsname=" + source.replace("\\", "\\\\").replace(",", "\\,"))
     for option in request.options:
         if not option.isascii():
-            raise MountError(f"unknown mount option '{option}'")
+            raise MountError(
+                f"unknown mount option '{option}'",
+                hint="allow_other, allow_root, suid, dev, noexec and others of fuse(8) are known",
+            )
         options.discard(_OPPOSITES.get(option, option))
         options.add(option)
     options.discard("rw")

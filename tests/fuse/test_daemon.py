@@ -109,8 +109,9 @@ def test_death_before_ready(kind: str) -> None:
         if kind == "exit":
             os._exit(3)
 
-    with pytest.raises(StoreError, match="died before it was ready"):
+    with pytest.raises(StoreError, match="died before it was ready") as caught:
         run_in_background(serve)
+    assert caught.value.hint
 
 
 def test_error_after_ready_is_in_the_log(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_bad_mount_points(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(MountError, match=reason) as caught:
         mounts.check_mount_point(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
+    assert caught.value.hint
 
 
 def test_below_a_file_is_no_mount_point(tmp_path: Path) -> None:
@@ -96,8 +97,17 @@ def test_below_a_file_is_no_mount_point(tmp_path: Path) -> None:
 
 
 def test_mounted_is_no_mount_point() -> None:
-    with pytest.raises(MountError, match=r"/proc is already mounted \(proc\)"):
+    with pytest.raises(MountError, match=r"/proc is already mounted \(proc\)") as caught:
         mounts.check_mount_point(Path("/proc"))
+    assert caught.value.hint is not None
+    assert "ostreefs umount" not in caught.value.hint  # it is not for that to take down
+
+
+@pytest.mark.usefixtures("mountinfo")
+def test_mounted_by_ostreefs_is_no_mount_point() -> None:
+    with pytest.raises(MountError, match="already mounted") as caught:
+        mounts.check_mount_point(Path("/twice"))
+    assert caught.value.hint == "'ostreefs umount /twice' takes it down"
 
 
 def test_unmount_of_what_is_not_ours(tmp_path: Path) -> None:
@@ -105,8 +115,9 @@ def test_unmount_of_what_is_not_ours(tmp_path: Path) -> None:
         mounts.unmount(tmp_path)
     with pytest.raises(MountError, match="is not mounted"):
         mounts.unmount(tmp_path / "missing")
-    with pytest.raises(MountError, match="a mount of type proc, not of ostreefs"):
+    with pytest.raises(MountError, match="a mount of type proc, not of ostreefs") as caught:
         mounts.unmount(Path("/proc"))
+    assert caught.value.hint == "'umount /proc' takes down any mount"
     assert mounts.find_mount("/proc") is not None
 
 
@@ -116,3 +127,4 @@ def test_unmount_that_fails(lazy: bool) -> None:
     with pytest.raises(MountError, match="cannot unmount /twice: ") as caught:
         mounts.unmount(Path("/twice"), lazy=lazy)
     assert "\n" not in str(caught.value)
+    assert caught.value.hint

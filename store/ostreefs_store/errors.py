@@ -65,7 +65,9 @@ class ObjectMissingError(CorruptionError):
 class IndexCorruptError(CorruptionError):
     """The LMDB index cannot be read."""
 
-    hint: str | None = "restore the folder 'index' from a backup, or pull into a new repository"
+    hint: str | None = (
+        "restore the folder 'index' from a backup, or commit the trees again into a new repository"
+    )
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"the index {path} cannot be read: {detail}")
@@ -88,6 +90,8 @@ class NotARepositoryError(StoreError):
 class RepositoryExistsError(StoreError):
     """`init` on a place that is taken."""
 
+    hint: str | None = "name an empty or new directory with --repo=PATH"
+
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"cannot make a repository at {path}: {detail}")
         self.path = path
@@ -106,6 +110,8 @@ class UnsupportedFormatError(StoreError):
 
 class ReadOnlyRepositoryError(StoreError):
     """A change was asked of a repository that can only be read."""
+
+    hint: str | None = "be its owner or root, or name a repository of your own with --repo=PATH"
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"the repository {path} cannot be written: {detail}")
@@ -219,8 +225,10 @@ class PrivilegeError(StoreError):
 class WorkerError(StoreError):
     """A worker process died without an answer, for instance because memory ran out."""
 
+    hint: str | None = "perhaps memory ran out: see 'dmesg'; try again"
+
     def __init__(self, status: str) -> None:
-        super().__init__(f"a worker process died ({status}); nothing was committed")
+        super().__init__(f"a worker process died ({status})")
         self.status = status
 
 

@@ -45,6 +45,27 @@ def test_travels_with_all_facts_in_one_line(error: errors.StoreError) -> None:
     assert error.hint is None or "\n" not in error.hint
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.IndexCorruptError,
+        errors.RepositoryExistsError,
+        errors.ReadOnlyRepositoryError,
+        errors.WorkerError,
+    ],
+)
+def test_says_what_to_do(kind: type[errors.StoreError]) -> None:
+    """With a way that there is."""
+    [example] = [error for error in EXAMPLES if type(error) is kind]
+    assert example.hint
+    assert "pull" not in example.hint
+
+
+def test_a_dead_worker_may_have_been_anybody_s() -> None:
+    """Of a checkout or of fsck, too."""
+    assert "commit" not in str(errors.WorkerError("signal 9"))
+
+
 def test_examples_are_all_there_are() -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
     stores = {kind for kind in kinds if issubclass(kind, errors.StoreError)}

@@ -35,6 +35,6 @@ bench:
 	@$(PYTHON_IN_VENV) -m benchmarks $(BENCH_ARGS)
 
 clean:
-	@if mountpoint -q quickstart/mnt; then fusermount3 -u quickstart/mnt; fi
+	@if findmnt --mountpoint "$$(pwd -P)/quickstart/mnt" >/dev/null; then PATH=".venv/bin:$$PATH" ostreefs umount quickstart/mnt; fi
 	@rm -rf quickstart build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find ostreefs store tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

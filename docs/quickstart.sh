@@ -6,7 +6,8 @@
 #
 # TREE            the directory to commit; it is only read
 # QUICKSTART_DIR  where the repository, the checkout and the mount point go (default: quickstart/
-#                 in this checkout); what an earlier run left there is removed first
+#                 in this checkout): a new or empty directory, or that of an earlier run, whose
+#                 repository and checkout are removed first
 #
 # The exit status is 0 only when the mounted commit equals its source and the change shows.
 set -eu
@@ -44,7 +45,7 @@ run() {
         esac
     done
     printf '   $%s\n' "$line" >&3
-    "$@" 3>&-
+    "$@"
 }
 
 command -v ostreefs >/dev/null || die "ostreefs is not installed; run ./bootstrap.sh first"
@@ -55,11 +56,26 @@ case $dir/ in
         die "TREE=$tree holds $dir, where the repository goes; set QUICKSTART_DIR to a directory elsewhere"
         ;;
 esac
+case $tree/ in
+    "${dir%/}"/*)
+        die "TREE=$tree lies in $dir, where earlier runs' files are removed; set QUICKSTART_DIR to a directory elsewhere"
+        ;;
+esac
 
 repo=$dir/repo changed=$dir/changed mnt=$dir/mnt
 export OSTREEFS_REPO="$repo"
 
 # ---- what an earlier run left ----
+
+# Only what a run of this script has made is removed, never a directory that happens to be there.
+marker=$dir/.made-by-ostreefs-quickstart
+if [ ! -e "$marker" ]; then
+    if [ -e "$dir" ] && [ -n "$(ls -A "$dir")" ]; then
+        die "$dir is not empty and not from an earlier run; set QUICKSTART_DIR to a new directory"
+    fi
+    mkdir -p "$dir" || die "cannot make $dir"
+    : >"$marker"
+fi
 
 # findmnt also sees a mount whose server died, which cannot even be looked at.
 is_mounted() { findmnt --mountpoint "$mnt" >/dev/null; }

@@ -76,7 +76,7 @@ def test_clean_after_a_daemon_died(
     checkout = tmp_path / "checkout"
     (checkout / "quickstart").mkdir()
     mnt = checkout / "quickstart/mnt"
-    with mounted_in_background(small_repository, "main", at=mnt) as mount:
+    with mounted_in_background(small_repository, "--all", at=mnt) as mount:
         os.kill(mount.pid, signal.SIGKILL)
         wait_until(lambda: not _is_served(mnt), "the daemon's death")
         assert is_mounted(mnt)

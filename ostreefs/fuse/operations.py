@@ -58,7 +58,7 @@ _INLINE = 64 << 10
 """Bytes that are read from the disk without a thread, while other requests wait."""
 
 _READ_AHEAD = 2 << 20
-"""Bytes that are read ahead when a file larger than this is opened."""
+"""Bytes that the disk is kept ahead of whoever reads a file larger than this in order."""
 
 _EMPTY = 0
 """The file handle of every file without content: it has no object file to open."""
@@ -111,6 +111,7 @@ class Operations(pyfuse3.Operations):
         self._listings: dict[int, tuple[int, Listing]] = {}
         self._next_listing = 1
         self._sizes: dict[int, int] = {}
+        self._ahead: dict[int, int] = {}
         self._view = memoryview(bytearray(_READ_MAX))
         self._never = _entry(Attributes(0, 0, 0, 0, 0, 0, 0, fixed=True))
 
@@ -209,8 +210,8 @@ class Operations(pyfuse3.Operations):
             return FileInfo(fh=FileHandleT(_EMPTY), keep_cache=True)
         fd = self._objects.open_checked(digest, file)
         if file.size > _READ_AHEAD:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)  # doubles the disk's read-ahead
-            os.posix_fadvise(fd, 0, _READ_AHEAD, os.POSIX_FADV_WILLNEED)
+            self._ahead[fd] = 0
+            self._read_ahead(fd, 0)
         self._sizes[fd] = file.size
         return FileInfo(fh=FileHandleT(fd), keep_cache=True)
 
@@ -224,6 +225,8 @@ class Operations(pyfuse3.Operations):
         wanted = min(size, self._sizes.get(fh, 0) - off)
         if wanted <= 0:
             return b""
+        if fh in self._ahead:
+            self._read_ahead(fh, off + wanted)
         if wanted <= _READ_MAX and _read_cached(fh, self._view[:wanted], off) == wanted:
             # Copied by the caller before anything else runs.
             return self._view[:wanted]  # type: ignore[return-value]  # any buffer will do
@@ -236,9 +239,17 @@ class Operations(pyfuse3.Operations):
             raise FUSEError(errno.EIO)
         return data
 
+    def _read_ahead(self, fd: int, position: int) -> None:
+        """Keep the disk busy with what comes next of a large file that is read in order."""
+        ahead = self._ahead[fd]
+        if position <= ahead < position + _READ_AHEAD:
+            os.posix_fadvise(fd, ahead, 2 * _READ_AHEAD, os.POSIX_FADV_WILLNEED)
+            self._ahead[fd] = ahead + 2 * _READ_AHEAD
+
     @_handler
     async def release(self, fh: FileHandleT) -> None:
         """Close a file."""
+        self._ahead.pop(fh, None)
         if self._sizes.pop(fh, None) is not None:
             os.close(fh)
 

@@ -20,6 +20,7 @@ STORE_BASE = (
     "model",
     "names",
     "codec",
+    "layer",
     "beneath",
     "durable",
     "content",

@@ -4,7 +4,8 @@
 A synchronous library without FUSE, trio, argparse or printing. Each module imports only those
 above it in this list:
 
-- pure: `errors`, `model` (frozen types), `names` (validation), `codec` (canonical bytes);
+- pure: `errors`, `model` (frozen types), `names` (validation), `codec` (canonical bytes),
+  `layer` (what is laid over a tree);
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
   `parallel` (forked workers);
 - the repository: `index` (LMDB), `objects` (object files), `refs` (refs and revisions),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
-from ostreefs_store.commit import Message, check_branch, check_message, write_commit
+from ostreefs_store.batch import Batch
+from ostreefs_store.commit import Message, Target, check_branch, check_message, write_commit
 from ostreefs_store.consume import delete_source
 from ostreefs_store.errors import printable
-from ostreefs_store.ingest import Batch, ingest_directory, open_source
+from ostreefs_store.ingest import Ingested, ingest_directory, open_source
 from ostreefs_store.refs import resolve
 from ostreefs_store.statcache import Modifiers
 
@@ -70,22 +71,24 @@ def run_commit(arguments: Arguments) -> int:
     ):
         check_branch(repository, arguments.branch)
         parent = _parent(repository, arguments.parent)
-        batch = _ingest(repository, source, modifiers, consume=arguments.consume)
+        batch = Batch()
+        ingested = _ingest(repository, source, modifiers, batch, consume=arguments.consume)
         digest, is_new = write_commit(
             repository,
             batch,
+            ingested.root,
             message,
-            branch=arguments.branch,
-            parent=parent,
-            skip_if_unchanged=arguments.skip_if_unchanged,
+            Target(arguments.branch, parent, arguments.skip_if_unchanged),
         )
-        _report(arguments, batch, digest, is_new=is_new)
+        _report(arguments, ingested, batch, digest, is_new=is_new)
         if arguments.consume:
-            _delete(source_fd, source, batch)
+            _delete(source_fd, source, ingested)
     return 0
 
 
-def _ingest(repository: Repository, source: str, modifiers: Modifiers, *, consume: bool) -> Batch:
+def _ingest(
+    repository: Repository, source: str, modifiers: Modifiers, batch: Batch, *, consume: bool
+) -> Ingested:
     with ProgressBar("commit", " files") as bar:
 
         def progress(files: int, volume: int) -> None:
@@ -95,6 +98,7 @@ def _ingest(repository: Repository, source: str, modifiers: Modifiers, *, consum
             repository,
             source,
             modifiers,
+            batch,
             consume=consume,
             progress=progress if bar.callback else None,
         )
@@ -157,36 +161,38 @@ def _parse_text(text: str) -> str:
     return text
 
 
-def _warn_of_sockets(batch: Batch) -> None:
-    for path in batch.skipped:
+def _warn_of_sockets(ingested: Ingested) -> None:
+    for path in ingested.skipped:
         warn(f"{printable(path)} is a socket and was left out")
 
 
-def _delete(source_fd: int, source: str, batch: Batch) -> None:
+def _delete(source_fd: int, source: str, ingested: Ingested) -> None:
     sys.stdout.flush()  # the commit is made, whatever happens now
-    for path, reason in delete_source(source_fd, source, batch.taken_in):
+    for path, reason in delete_source(source_fd, source, ingested.taken_in):
         full = os.path.join(os.fsencode(source), path) if path else os.fsencode(source)
         warn(f"{printable(full)} was committed but not deleted: {reason}")
 
 
-def _report(arguments: Arguments, batch: Batch, digest: Digest, *, is_new: bool) -> None:
-    _warn_of_sockets(batch)
+def _report(
+    arguments: Arguments, ingested: Ingested, batch: Batch, digest: Digest, *, is_new: bool
+) -> None:
+    _warn_of_sockets(ingested)
     if arguments.verbose:
         inform(
-            f"read {batch.read_files} files ({format_size(batch.read_bytes)}),"
-            f" stored {len(batch.inodes)} objects and {len(batch.trees)} trees"
+            f"read {ingested.read_files} files ({format_size(ingested.read_bytes)}),"
+            f" stored {len(batch.object_files)} objects and {len(batch.trees)} trees"
         )
     if arguments.json:
         print_json(
             {
                 "commit": digest.hex(),
                 "new": is_new,
-                "root": batch.root.hex(),
-                "files_read": batch.read_files,
-                "bytes_read": batch.read_bytes,
-                "objects_stored": len(batch.inodes),
+                "root": ingested.root.hex(),
+                "files_read": ingested.read_files,
+                "bytes_read": ingested.read_bytes,
+                "objects_stored": len(batch.object_files),
                 "trees_stored": len(batch.trees),
-                "skipped": batch.skipped,
+                "skipped": ingested.skipped,
             }
         )
     else:

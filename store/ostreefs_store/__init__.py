@@ -8,8 +8,8 @@ above it in this list:
   `layer` (what is laid over a tree);
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
   `parallel` (forked workers);
-- the repository: `index` (LMDB), `objects` (object files), `refs` (refs and revisions),
-  `repository`, `statcache`;
-- operations on a repository: `traverse`, `scan`, `reader`, `consume`, `ingest`, `commit`,
-  `directories`, `checkout`, `diff`, `fsck`.
+- the repository: `environment` and `index` (LMDB), `objects` (object files), `refs` (refs and
+  revisions), `repository`, `statcache`;
+- operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
+  `commit`, `directories`, `checkout`, `diff`, `fsck`.
 """

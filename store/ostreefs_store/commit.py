@@ -22,8 +22,8 @@ from ostreefs_store.refs import check_free, read_commit, set_ref
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ostreefs_store.batch import Batch
     from ostreefs_store.index import Transaction
-    from ostreefs_store.ingest import Batch
     from ostreefs_store.repository import Repository
 
 
@@ -34,6 +34,18 @@ class Message(NamedTuple):
     body: str
     timestamp: int
     metadata: dict[str, MetadataValue]
+
+
+class Target(NamedTuple):
+    """Where a commit goes.
+
+    `parent` None means the branch's present commit, if it has one; "none" means no parent. With
+    `skip_if_unchanged` a tree equal to the parent's makes no commit.
+    """
+
+    branch: str
+    parent: Digest | Literal["none"] | None = None
+    skip_if_unchanged: bool = False
 
 
 def check_branch(repository: Repository, branch: str) -> None:
@@ -56,32 +68,22 @@ def check_message(message: Message) -> None:
 def write_commit(
     repository: Repository,
     batch: Batch,
+    root: Digest,
     message: Message,
-    *,
-    branch: str,
-    parent: Digest | Literal["none"] | None,
-    skip_if_unchanged: bool = False,
+    target: Target,
 ) -> tuple[Digest, bool]:
-    """Publish a batch as a commit of `branch`; the commit id, and whether it is new.
+    """Publish a batch, and `root` as a commit of a branch; its id, and whether it is new.
 
-    `parent` None means the branch's present commit, if it has one; "none" means no parent. With
-    `skip_if_unchanged` a tree equal to the parent's makes no commit and gives the parent's id.
+    Where the tree is the parent's and that is to be skipped, it is the parent's id.
     """
     check_message(message)
     with repository.index.transaction() as transaction, _synced(repository, batch):
-        parents = _parents(transaction, branch, parent)
-        transaction.put_files(batch.files)
-        transaction.put_trees(batch.trees)
-        transaction.put_inodes(batch.inodes)
-        transaction.put_directory_records(batch.directory_records)
-        if (
-            skip_if_unchanged
-            and parents
-            and read_commit(transaction, parents[0]).root == batch.root
-        ):
+        parents = _parents(transaction, target)
+        batch.put_into(transaction)
+        if target.skip_if_unchanged and _has_root(transaction, parents, root):
             return parents[0], False
         commit = Commit(
-            root=batch.root,
+            root=root,
             parents=parents,
             timestamp=message.timestamp,
             subject=message.subject,
@@ -91,23 +93,25 @@ def write_commit(
         encoded = encode_commit(commit)
         digest = commit_digest(encoded)
         transaction.put_commit(digest, encoded)
-        set_ref(transaction, branch, digest)
+        set_ref(transaction, target.branch, digest)
     return digest, True
 
 
-def _parents(
-    transaction: Transaction, branch: str, parent: Digest | Literal["none"] | None
-) -> tuple[Digest, ...]:
-    if parent == "none":
+def _has_root(transaction: Transaction, parents: tuple[Digest, ...], root: Digest) -> bool:
+    return bool(parents) and read_commit(transaction, parents[0]).root == root
+
+
+def _parents(transaction: Transaction, target: Target) -> tuple[Digest, ...]:
+    if target.parent == "none":
         return ()
-    found = transaction.find_ref(branch) if parent is None else parent
+    found = target.parent or transaction.find_ref(target.branch)
     return () if found is None else (found,)
 
 
 @contextmanager
 def _synced(repository: Repository, batch: Batch) -> Iterator[None]:
     """Make new object files durable while the block runs; ends when they are."""
-    if not batch.inodes:
+    if not batch.object_files:
         yield
         return
     failure: list[BaseException] = []

@@ -8,23 +8,29 @@
       trees       tree digest   -> canonical bytes of the tree object
       commits     commit id     -> canonical bytes of the commit object
       refs        ref (UTF-8)   -> commit id
+      content     content digest -> file digests of the objects whose object file holds it
+      twins       file digest   -> file digest of the object that holds its content
       inodes      inode number (8 bytes, big-endian) -> file digest of the object file
       statcache   device and inode of a directory -> see `statcache`
       collisions  file digest   -> empty; objects whose first 62 bits another one shares
+      reflog      see `reflog`
+      aliases     ref (UTF-8)   -> the ref that it stands for
+      leases      see `leases`
+      pins        see `leases`
+      usage       see `usage`
 
 An object exists when the index says so; files under ``objects/`` that it does not know are left
-from a crash and are never trusted. A write transaction is durable when it ends (LMDB syncs its
-pages before the one that makes them current), and is wholly in effect or not at all.
+from a crash and are never trusted. A *twin* is an object whose content was here already, under
+other metadata, when it came: it has no object file, and is read through the one of its *holder*.
+A holder is never a twin itself.
 
-LMDB (http://www.lmdb.tech/doc/) wants one environment a process, not used across a fork, and no
-long read transactions in a process that lives long. `Index` is therefore opened late, and
-`Snapshot` is meant to be short.
+A write transaction is durable when it ends (LMDB syncs its pages before the one that makes them
+current), and is wholly in effect or not at all. `Index` is to be opened late and not used across
+a fork, and `Snapshot` is meant to be short: see `environment`.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -32,12 +38,7 @@ from typing import TYPE_CHECKING, Any, Self
 import lmdb
 
 from ostreefs_store import durable
-from ostreefs_store.errors import (
-    IndexCorruptError,
-    IndexFullError,
-    ReadOnlyRepositoryError,
-    StoreError,
-)
+from ostreefs_store.environment import Database, open_environment, translated
 from ostreefs_store.model import Digest
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-MAP_SIZE = 1 << 38
-"""256 GiB of address space, not of disk: enough for a billion objects without a remap."""
+DATABASES = (
+    Database("files", required=True),
+    Database("trees", required=True),
+    Database("commits", required=True),
+    Database("refs", required=True),
+    Database("content", several=True),
+    *map(Database, ("twins", "inodes", "statcache", "collisions")),
+    *map(Database, ("reflog", "aliases", "leases", "pins", "usage")),
+)
 
-_MAX_READERS = 1024
-_FULL = 1 << 20
-"""A filesystem with fewer bytes to spare is full."""
-_REQUIRED = {"files", "trees", "commits", "refs"}
-"""The others were added, or may be missing, in a repository that an older program made."""
-
-_DATABASES = ("files", "trees", "commits", "refs", "inodes", "statcache", "collisions")
+ObjectFile = tuple[int, Digest, Digest]
+"""An object file: its inode number, the file object it belongs to, the digest of its content."""
 
 FILE_NUMBER_BITS = 62
 
@@ -88,34 +91,15 @@ class Index:
 
     @classmethod
     def _open(cls, path: Path, *, writable: bool, create: bool) -> Index:
-        if writable and not create and not os.access(path / "data.mdb", os.W_OK):
-            if not (path / "data.mdb").exists():
-                raise IndexCorruptError(str(path), "data.mdb is missing")
-            raise ReadOnlyRepositoryError(str(path.parent), "its index is read-only for you")
-        with _translated(path):
-            environment = lmdb.open(
-                str(path),
-                map_size=MAP_SIZE,
-                max_dbs=16,
-                max_readers=_MAX_READERS,
-                readonly=not writable,
-                create=create,
-                # Readers that may not write the lock file (another user, read-only media) go
-                # without; their transactions are short.
-                lock=writable or os.access(path / "lock.mdb", os.W_OK),
-            )
-            try:
-                _check_length(path, environment)
-                if writable:
-                    environment.reader_check()
-                databases = {
-                    name: _open_database(environment, name, create=create, writable=writable)
-                    for name in _DATABASES
-                }
-            except BaseException:
-                environment.close()
-                raise
+        environment, databases = open_environment(
+            path, DATABASES, writable=writable, create=create
+        )
         return cls(path, environment, databases)
+
+    def reopen(self) -> Index:
+        """For a forked child: an index of its own, to read. The one it inherited is closed."""
+        self._environment.close()
+        return Index.open(self.path, writable=False)
 
     def close(self) -> None:
         """Close the environment; every snapshot must have ended."""
@@ -123,7 +107,7 @@ class Index:
 
     def snapshot(self) -> Snapshot:
         """A consistent view for a `with` block; keep it short in a long-lived process."""
-        with _translated(self.path):
+        with translated(self.path):
             return Snapshot(self, self._environment.begin())
 
     @contextmanager
@@ -132,7 +116,7 @@ class Index:
 
         Waits for another writer. Dying before ``index:committed`` leaves the old state.
         """
-        with _translated(self.path):
+        with translated(self.path):
             transaction = Transaction(self, self._environment.begin(write=True))
             try:
                 yield transaction
@@ -169,7 +153,7 @@ class Snapshot:
     ) -> None:
         self._transaction.abort()
         if isinstance(error, lmdb.Error):
-            with _translated(self._index.path):
+            with translated(self._index.path):
                 raise error
 
     def find_file(self, digest: bytes) -> bytes | None:
@@ -195,21 +179,42 @@ class Snapshot:
 
     def find_commit(self, digest: bytes) -> bytes | None:
         """The canonical bytes of a commit object."""
-        return self._find("commits", digest)
+        return self.find("commits", digest)
 
     def find_ref(self, ref: str) -> Digest | None:
         """The commit that a ref names; None, too, for what no ref could be called."""
-        found = self._find("refs", _ref_key(ref)) if ref else None
+        found = self.find("refs", _ref_key(ref)) if ref else None
         return None if found is None else Digest(found)
+
+    def find_holder(self, digest: Digest) -> Digest:
+        """The object whose object file holds the content of this one: itself unless a twin."""
+        found = self.find("twins", digest)
+        return digest if found is None else Digest(found)
+
+    def find_holders(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The holders of those of the objects that are twins, by digest."""
+        handle = self._index.database("twins")
+        if handle is None or not self._transaction.stat(handle)["entries"]:
+            return {}
+        with self._transaction.cursor(handle) as cursor:
+            return dict(cursor.getmulti(digests))
+
+    def holders_of(self, content: bytes) -> list[Digest]:
+        """The objects whose own object files hold this content."""
+        handle = self._index.database("content")
+        if handle is None:
+            return []
+        with self._transaction.cursor(handle) as cursor:
+            return [Digest(d) for d in cursor.iternext_dup()] if cursor.set_key(content) else []
 
     def find_by_inode(self, inode: int) -> Digest | None:
         """The file digest whose object file had this inode number when it was stored."""
-        found = self._find("inodes", inode.to_bytes(8, "big"))
+        found = self.find("inodes", inode.to_bytes(8, "big"))
         return None if found is None else Digest(found)
 
     def find_directory_record(self, key: bytes) -> bytes | None:
         """What the stat cache knows of a directory."""
-        return self._find("statcache", key)
+        return self.find("statcache", key)
 
     def find_by_number(self, number: int) -> tuple[Digest, bytes] | None:
         """The first file object (digest, canonical bytes) with this `file_number`."""
@@ -221,7 +226,7 @@ class Snapshot:
 
     def has_collision(self, digest: bytes) -> bool:
         """Whether another file object shares this one's `file_number`."""
-        return self._find("collisions", digest) is not None
+        return self.find("collisions", digest) is not None
 
     def collision_count(self) -> int:
         """How many file objects share their `file_number` with another."""
@@ -229,15 +234,15 @@ class Snapshot:
 
     def commits_from(self, prefix: bytes) -> Iterator[tuple[Digest, bytes]]:
         """Commits (id, canonical bytes) in the order of their ids, from `prefix` on."""
-        return self._from("commits", prefix)
+        return self.items_from("commits", prefix)
 
     def iter_objects(self, kind: str) -> Iterator[tuple[Digest, bytes]]:
         """Every object of ``files``, ``trees`` or ``commits``, in the order of their digests."""
-        return self._from(kind, b"")
+        return self.items_from(kind)
 
     def iter_refs(self, prefix: str = "") -> Iterator[tuple[str, Digest]]:
         """Refs in order, those alone that are `prefix` or lie under it."""
-        for key, value in self._from("refs", _ref_key(prefix)):
+        for key, value in self.items_from("refs", _ref_key(prefix)):
             ref = str(key, "utf-8")
             if prefix and ref != prefix and not ref.startswith(prefix + "/"):
                 if not ref.startswith(prefix):
@@ -251,13 +256,18 @@ class Snapshot:
         entries: int = 0 if handle is None else self._transaction.stat(handle)["entries"]
         return entries
 
-    def _find(self, database: str, key: bytes) -> bytes | None:
+    def find(self, database: str, key: bytes) -> bytes | None:
+        """The value of a key, the first one where there are several."""
         handle = self._index.database(database)
         found: bytes | None = None if handle is None else self._get(key, db=handle)
         return found
 
-    def _from(self, database: str, prefix: bytes) -> Iterator[tuple[Any, bytes]]:
-        with self._transaction.cursor(self._index.database(database)) as cursor:
+    def items_from(self, database: str, prefix: bytes = b"") -> Iterator[tuple[Any, bytes]]:
+        """Keys and values in the order of the keys, from `prefix` on."""
+        handle = self._index.database(database)
+        if handle is None:
+            return
+        with self._transaction.cursor(handle) as cursor:
             found = cursor.set_range(prefix) if prefix else cursor.first()
             if found:
                 yield from cursor.iternext()
@@ -291,27 +301,48 @@ class Transaction(Snapshot):
 
     def put_trees(self, trees: Iterable[tuple[bytes, bytes]]) -> None:
         """Add tree objects (digest, canonical bytes)."""
-        self._put_all("trees", trees)
+        self.put_all("trees", trees)
 
     def put_commit(self, digest: Digest, encoded: bytes) -> None:
         """Add a commit object."""
-        self._transaction.put(digest, encoded, db=self._index.database("commits"))
+        self.put("commits", digest, encoded)
 
-    def put_inodes(self, inodes: Iterable[tuple[int, Digest]]) -> None:
-        """Remember which inode holds which object."""
-        self._put_all("inodes", ((inode.to_bytes(8, "big"), digest) for inode, digest in inodes))
+    def put_object_files(self, stored: Sequence[ObjectFile]) -> None:
+        """Note objects with a durable object file of their own, also those that were twins."""
+        self.put_all("inodes", ((inode.to_bytes(8, "big"), digest) for inode, digest, _ in stored))
+        self.put_all("content", ((content, digest) for _, digest, content in stored))
+        if self.count("twins"):
+            for _, digest, _ in stored:
+                self.delete("twins", digest)
+
+    def put_twins(self, twins: Iterable[tuple[Digest, Digest]]) -> None:
+        """Note objects whose content another one holds, as (object, holder)."""
+        self.put_all("twins", twins)
 
     def put_directory_records(self, records: Iterable[tuple[bytes, bytes]]) -> None:
         """Remember directories in the stat cache."""
-        self._put_all("statcache", records)
+        self.put_all("statcache", records)
 
     def set_ref(self, ref: str, commit: Digest) -> None:
         """Make a ref name a commit. `refs` checks the name first."""
-        self._transaction.put(ref.encode(), commit, db=self._index.database("refs"))
+        self.put("refs", ref.encode(), commit)
 
     def delete_ref(self, ref: str) -> bool:
         """Forget a ref; whether it was there."""
-        deleted: bool = self._transaction.delete(ref.encode(), db=self._index.database("refs"))
+        return self.delete("refs", ref.encode())
+
+    def put(self, database: str, key: bytes, value: bytes) -> None:
+        """Set the value of a key, or add one where there may be several."""
+        self._transaction.put(key, value, db=self._index.database(database))
+
+    def put_all(self, database: str, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Set many; in any order, which is put right here."""
+        with self._transaction.cursor(self._index.database(database)) as cursor:
+            cursor.putmulti(sorted(items))
+
+    def delete(self, database: str, key: bytes, value: bytes = b"") -> bool:
+        """Forget a key, or one of its values; whether it was there."""
+        deleted: bool = self._transaction.delete(key, value, db=self._index.database(database))
         return deleted
 
     def commit(self) -> None:
@@ -323,93 +354,10 @@ class Transaction(Snapshot):
         self._transaction.abort()
 
     def _record_collision(self, one: bytes, other: bytes) -> None:
-        database = self._index.database("collisions")
         for digest in (one, other):
-            self._transaction.put(digest, b"", db=database)
-
-    def _put_all(self, database: str, items: Iterable[tuple[bytes, bytes]]) -> None:
-        with self._transaction.cursor(self._index.database(database)) as cursor:
-            cursor.putmulti(sorted(items))
+            self.put("collisions", digest, b"")
 
 
 def _ref_key(ref: str) -> bytes:
     """A ref as a key; anything that a person may type is one, if only one that is not there."""
     return ref.encode("utf-8", "surrogateescape")
-
-
-def _check_length(path: Path, environment: Any) -> None:
-    """Raise `IndexCorruptError` for a truncated file: LMDB would die of SIGBUS in the midst of it.
-
-    LMDB may leave pages at the end unwritten that nothing refers to, so a short file is read
-    wholly before it is condemned, in a child that may die of it.
-    """
-    wanted = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    found = os.stat(path / "data.mdb").st_size
-    if found < wanted and not _is_readable(path, environment):
-        raise IndexCorruptError(str(path), f"data.mdb has {found} bytes instead of {wanted}")
-
-
-def _is_readable(path: Path, inherited: Any) -> bool:
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            inherited.close()
-            environment = lmdb.open(
-                str(path), map_size=MAP_SIZE, max_dbs=16, readonly=True, create=False, lock=False
-            )
-            databases = [environment.open_db(name.encode(), create=False) for name in _DATABASES]
-            with environment.begin() as transaction:
-                for database in databases:
-                    with transaction.cursor(database) as cursor:
-                        for _ in cursor.iternext():
-                            pass
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitpid(pid, 0)[1] == 0
-
-
-def _open_database(environment: Any, name: str, *, create: bool, writable: bool) -> Any:
-    """A named database; None when a repository that is only read has not got it yet."""
-    is_required = name in _REQUIRED
-    try:
-        return environment.open_db(name.encode(), create=create or (writable and not is_required))
-    except lmdb.NotFoundError:
-        if is_required:
-            raise
-        return None
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn LMDB's errors into ours, with the path."""
-    try:
-        yield
-    except lmdb.MapFullError:
-        raise IndexFullError(str(path), MAP_SIZE) from None
-    except lmdb.DiskError:
-        raise _os_error(errno.ENOSPC, path) from None
-    except lmdb.ReadersFullError:
-        raise StoreError(
-            f"too many processes read the index {path} at once", hint="try again later"
-        ) from None
-    except lmdb.ReadonlyError as error:
-        raise ReadOnlyRepositoryError(str(path.parent), str(error)) from None
-    except lmdb.Error as error:
-        for number in (errno.ENOSPC, errno.EDQUOT):
-            if os.strerror(number) in str(error):
-                raise _os_error(number, path) from None
-        if os.strerror(errno.EIO) in str(error):  # also what LMDB makes of a write cut short
-            number = errno.ENOSPC if _is_full(path) else errno.EIO
-            raise _os_error(number, path) from None
-        raise IndexCorruptError(str(path), str(error)) from None
-
-
-def _is_full(path: Path) -> bool:
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize < _FULL
-
-
-def _os_error(number: int, path: Path) -> OSError:
-    return OSError(number, os.strerror(number), str(path))

@@ -5,8 +5,9 @@
 2. `reader`, in worker processes, reads, hashes and stores it: nothing is reachable yet.
 3. The digests of the trees follow, from the leaves up.
 
-What comes of it is a `Batch` of records for the index; `commit` makes the objects durable and
-puts the records in, in one transaction. Dying anywhere before that leaves files that no one knows.
+What comes of it goes into a `Batch` of records for the index; `commit` makes the objects durable
+and puts the records in, in one transaction. Dying anywhere before that leaves files that no one
+knows.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs_store.codec import decode_file, encode_tree, read_file, tree_digest
+from ostreefs_store.codec import decode_file, read_file
 from ostreefs_store.consume import TakenDirectory, TakenFile
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
+from ostreefs_store.known import KnownObjects
 from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
@@ -37,6 +39,7 @@ from ostreefs_store.statcache import (
 )
 
 if TYPE_CHECKING:
+    from ostreefs_store.batch import Batch
     from ostreefs_store.index import Snapshot
     from ostreefs_store.repository import Repository
 
@@ -47,14 +50,10 @@ Progress = Callable[[int, int], None]
 """Called now and then with the files and the bytes read so far."""
 
 
-class Batch(NamedTuple):
-    """What an ingest adds to the index, and the tree that came of it."""
+class Ingested(NamedTuple):
+    """The tree that a source became, and how."""
 
     root: Digest
-    files: list[tuple[Digest, bytes]]
-    trees: list[tuple[Digest, bytes]]
-    inodes: list[tuple[int, Digest]]
-    directory_records: list[tuple[bytes, bytes]]
     skipped: list[bytes]
     """Paths of sockets, which are in no tree."""
     taken_in: list[TakenDirectory]
@@ -77,11 +76,12 @@ def ingest_directory(
     repository: Repository,
     source: str | os.PathLike[str],
     modifiers: Modifiers,
+    batch: Batch,
     *,
     consume: bool = False,
     progress: Progress | None = None,
-) -> Batch:
-    """Store everything under `source`; see the module for what is promised.
+) -> Ingested:
+    """Store everything under `source`, to be added to the index from `batch`.
 
     With `consume` the source's own inodes may become the objects, and their times become 0. Raises
     `OSError` for what cannot be read, `SourceChangedError` for a file that is not left alone,
@@ -91,8 +91,9 @@ def ingest_directory(
     if resolved.startswith(own + "/"):
         raise SourceHoldsRepositoryError(os.fsencode(source))
     with open_source(source) as source_fd, repository.index.snapshot() as snapshot:
-        reader = FileReader(repository.objects, source_fd, modifiers, consume=consume)
-        ingest = _Ingest(repository, snapshot, modifiers, reader, progress, consume=consume)
+        known = KnownObjects(repository, snapshot)
+        reader = FileReader(repository.objects, known, source_fd, modifiers, consume=consume)
+        ingest = _Ingest(repository, snapshot, batch, reader, progress)
         try:
             return ingest.run(source_fd)
         except SourceChangedError as error:
@@ -111,46 +112,36 @@ class _Ingest:
         self,
         repository: Repository,
         snapshot: Snapshot,
-        modifiers: Modifiers,
+        batch: Batch,
         reader: FileReader,
         progress: Progress | None,
-        *,
-        consume: bool,
     ) -> None:
         self._snapshot = snapshot
         self._objects = repository.objects
-        self._modifiers = modifiers
+        self._modifiers = modifiers = reader.modifiers
         self._reader = reader
         self._progress = progress
-        self._consume = consume
         self._objects_device = os.fstat(repository.objects.fd).st_dev
         self._scanner = Scanner(snapshot, modifiers, self._recognise, own=repository.path)
         self._directories: list[SourceDirectory] = []
-        self._files: dict[Digest, bytes] = {}
-        self._inodes: list[tuple[int, Digest]] = []
+        self._batch = batch
         self._taken: dict[Digest, tuple[bytes, bytes]] = {}
-        self._trees: list[tuple[Digest, bytes]] = []
-        self._records: list[tuple[bytes, bytes]] = []
         self._read_files = self._read_bytes = 0
 
-    def run(self, source_fd: int) -> Batch:
+    def run(self, source_fd: int) -> Ingested:
         jobs = self._jobs(source_fd)
         for answer in map_unordered(self._reader.store_batch, jobs):
             for number, stored in answer:
                 self._record(self._directories[number], stored)
         self._settle_taken()
-        self._files.update(self._scanner.special_files)
+        self._batch.files.update(self._scanner.special_files)
         for directory in reversed(self._directories):
             self._finish(directory)
         directories = self._directories
-        return Batch(
+        return Ingested(
             root=directories[0].tree,
-            files=list(self._files.items()),
-            trees=self._trees,
-            inodes=self._inodes,
-            directory_records=self._records,
             skipped=[os.path.join(d.path, name) for d in directories for name in d.skipped],
-            taken_in=[_taken_in(d) for d in directories] if self._consume else [],
+            taken_in=[_taken_in(d) for d in directories] if self._reader.consume else [],
             read_files=self._read_files,
             read_bytes=self._read_bytes,
         )
@@ -175,15 +166,18 @@ class _Ingest:
             yield job
 
     def _record(self, directory: SourceDirectory, stored: list[Stored]) -> None:
-        for position, digest, encoded, facts, inode in stored:
+        files, twins = self._batch.files, self._batch.twins
+        for position, digest, encoded, facts, content, inode, holder in stored:
             directory.digests[position] = digest
             directory.facts[position * FACTS : (position + 1) * FACTS] = facts
             size = facts[1]
             self._read_bytes += size
             if inode:
-                self._inodes.append((inode, digest))
-            if inode or size == 0:
-                self._files[digest] = encoded
+                self._batch.object_files.append((inode, digest, content))
+            if holder:
+                twins[digest] = Digest(holder)
+            if inode or holder or size == 0:
+                files[digest] = encoded
             else:
                 path = directory.path_of(directory.names[position])
                 self._taken[digest] = (path, encoded)
@@ -193,16 +187,18 @@ class _Ingest:
 
     def _settle_taken(self) -> None:
         """Objects whose name was taken: stored by us, known to the index, or left by a crash."""
-        unknown = [digest for digest in self._taken if digest not in self._files]
+        unknown = [digest for digest in self._taken if digest not in self._batch.files]
         present = self._snapshot.find_files(unknown)
         for digest in unknown:
             path, encoded = self._taken[digest]
             file = decode_file(encoded)
             assert isinstance(file, RegularFile)
-            if digest in present and self._objects.has_right_size(digest, file):
+            holder = self._snapshot.find_holder(digest)
+            if digest in present and self._objects.has_right_size(holder, file):
                 continue  # known, and not so damaged that a look from outside shows it
-            self._inodes.append((self._reader.recover(path, digest, file), digest))
-            self._files[digest] = encoded
+            inode = self._reader.recover(path, digest, file)
+            self._batch.object_files.append((inode, digest, file.content))
+            self._batch.files[digest] = encoded
 
     def _recognise(self, found: os.stat_result, path: str) -> Digest | None:
         """The object that a hardlink checkout shares this inode with, unless it was changed."""
@@ -226,10 +222,7 @@ class _Ingest:
                 directory.tree = record.tree
                 return
             directory.load_files()
-        encoded = encode_tree(_make_tree(directory))
-        directory.tree = tree_digest(encoded)
-        if not self._snapshot.has_tree(directory.tree):
-            self._trees.append((directory.tree, encoded))
+        directory.tree = self._batch.add_tree(self._snapshot, _make_tree(directory))
         self._remember(directory, trees)
 
     def _remember(self, directory: SourceDirectory, trees: bytes) -> None:
@@ -251,7 +244,7 @@ class _Ingest:
             tree=directory.tree,
             skipped=directory.skipped,
         )
-        self._records.append((directory.key, encode_record(record)))
+        self._batch.directory_records.append((directory.key, encode_record(record)))
 
 
 def _make_tree(directory: SourceDirectory) -> Tree:

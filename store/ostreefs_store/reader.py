@@ -24,6 +24,7 @@ from ostreefs_store.scan import regular_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ostreefs_store.known import KnownObjects
     from ostreefs_store.objects import ObjectFiles
     from ostreefs_store.statcache import Modifiers
 
@@ -36,15 +37,16 @@ _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES}
 Job = list[tuple[int, bytes, list[tuple[int, str]]]]
 """(number of a directory, its path, [(position of a file in it, name), …]), …"""
 
-Stored = tuple[int, Digest, bytes, tuple[int, int, int, int], int]
-"""What became of one file: position, file digest, canonical bytes, facts, inode of the new object
-file. The inode is 0 when the object's name was taken, or when it has no object file (no content).
+Stored = tuple[int, Digest, bytes, tuple[int, int, int, int], Digest, int, bytes]
+"""What became of one file: position, file digest, canonical bytes, facts, content digest, inode of
+the new object file, digest of the holder of a new twin. The inode is 0 when the object is a twin,
+when it was known or its name was taken, or when it has no content; only a twin has a holder.
 Plain tuples: tens of thousands travel between processes."""
 
 Answer = list[tuple[int, list[Stored]]]
 """(number of a directory, what became of its files), …"""
 
-_Result = tuple[Digest, bytes, tuple[int, int, int, int], int]
+_Result = tuple[Digest, bytes, tuple[int, int, int, int], Digest, int, bytes]
 
 
 class _Opened(NamedTuple):
@@ -61,12 +63,19 @@ class FileReader:
     """Reads files of one source into the object files of one repository."""
 
     def __init__(
-        self, objects: ObjectFiles, source_fd: int, modifiers: Modifiers, *, consume: bool
+        self,
+        objects: ObjectFiles,
+        known: KnownObjects,
+        source_fd: int,
+        modifiers: Modifiers,
+        *,
+        consume: bool,
     ) -> None:
         self._objects = objects
+        self._known = known
         self._source_fd = source_fd
-        self._modifiers = modifiers
-        self._consume = consume
+        self.modifiers = modifiers
+        self.consume = consume
         self._no_atime = os.O_NOATIME
         self._buffer = memoryview(bytearray(CHUNK))
         self._buffers = [self._buffer]
@@ -117,7 +126,7 @@ class FileReader:
         directory, name = os.path.split(path)
         with self._open_directory(directory) as dir_fd, suppress(OSError):
             source = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-            return self._consume and found.st_nlink == 2 and os.path.samestat(source, found)
+            return self.consume and found.st_nlink == 2 and os.path.samestat(source, found)
         return False
 
     def _store(self, path: bytes, dir_fd: int, name: str) -> _Result:
@@ -131,7 +140,7 @@ class FileReader:
                     # Before it is read: a write from now on moves the mtime, and is seen.
                     os.utime(fd, (0, 0))
                     found = os.fstat(fd)
-                xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
+                xattrs = read_xattrs(fd) if self.modifiers.xattrs else ()
                 opened = _Opened(dir_fd, name, fd, found, xattrs)
                 is_small = found.st_size <= CHUNK and not _has_holes(found)
                 store = self._store_small if is_small else self._store_large
@@ -150,37 +159,54 @@ class FileReader:
         if described is None or count != source.found.st_size:
             return None
         digest, encoded, file = described
-        inode = 0
-        if count:
-            with suppress(FileExistsError):
-                inode = self._adopt(source, digest, file)
-                inode = inode or self._objects.add(digest, file, content)
-        return digest, encoded, _facts(source.found), inode
+        inode, holder = 0, b""
+        if count and not self._known.has_file(digest):
+            holder = self._known.find_holder(file) or b""
+            if not holder:
+                with suppress(FileExistsError):
+                    inode = self._adopt(source, digest, file)
+                    inode = inode or self._objects.add(digest, file, content)
+        return digest, encoded, _facts(source.found), file.content, inode, holder
 
     def _store_large(self, source: _Opened) -> _Result | None:
         """Store a file that is hashed and copied in one pass; None when it changed meanwhile."""
-        size, facts = source.found.st_size, _facts(source.found)
         if self._may_adopt(source.found):
-            described = self._describe(source, hash_file(source.fd, size))
-            if described is None:
-                return None
-            digest, encoded, file = described
-            try:
-                inode = self._adopt(source, digest, file)
-            except FileExistsError:
-                return digest, encoded, facts, 0
-            if inode:
-                return digest, encoded, facts, inode
+            return self._store_read(source, hash_file(source.fd, source.found.st_size))
+        with self._staged_copy(source) as (content, staged):
+            return self._store_read(source, content, staged)
+
+    @contextmanager
+    def _staged_copy(self, source: _Opened) -> Iterator[tuple[Digest, tuple[int, str]]]:
+        """The digest of a file, and its copy under ``tmp`` (descriptor and path)."""
+        size = source.found.st_size
         with self._objects.staged() as (fd, path):
             content = hash_file(fd, size) if reflink(source.fd, fd) else None
-            described = self._describe(source, content or hash_file(source.fd, size, fd))
-            if described is None:
-                return None
-            digest, encoded, file = described
+            yield content or hash_file(source.fd, size, fd), (fd, path)
+
+    def _store_read(
+        self, source: _Opened, content: Digest, staged: tuple[int, str] | None = None
+    ) -> _Result | None:
+        """Make what was hashed an object: by adopting it, or from its staged copy."""
+        described = self._describe(source, content)
+        if described is None:
+            return None
+        digest, encoded, file = described
+        facts = _facts(source.found)
+        holder = None if self._known.has_file(digest) else self._known.find_holder(file)
+        if holder is not None or self._known.has_file(digest):
+            return digest, encoded, facts, content, 0, holder or b""
+        try:
+            if staged is not None:
+                inode = self._objects.publish_staged(*staged, digest, file)
+            else:
+                inode = self._adopt(source, digest, file)
+        except FileExistsError:
             inode = 0
-            with suppress(FileExistsError):
-                inode = self._objects.publish_staged(fd, path, digest, file)
-        return digest, encoded, facts, inode
+        else:
+            if not inode:
+                with self._staged_copy(source) as (again, copy):
+                    return self._store_read(source, again, copy)
+        return digest, encoded, facts, content, inode, b""
 
     def _describe(
         self, source: _Opened, content: Digest
@@ -188,13 +214,13 @@ class FileReader:
         """The object that a file is (digest, canonical bytes, value); None when it has changed."""
         if _facts(source.found) != _facts(os.fstat(source.fd)):
             return None
-        file = regular_file(source.found, source.xattrs, content, self._modifiers)
+        file = regular_file(source.found, source.xattrs, content, self.modifiers)
         encoded = encode_file(file)
         return file_digest(encoded), encoded, file
 
     def _may_adopt(self, found: os.stat_result) -> bool:
         """Whether a source's inode may become the object: nothing else has a name for it."""
-        return self._consume and found.st_nlink == 1
+        return self.consume and found.st_nlink == 1
 
     def _adopt(self, source: _Opened, digest: Digest, file: RegularFile) -> int:
         """Make the source's inode the object; 0 where that cannot be.

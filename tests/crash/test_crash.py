@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.checkout import CheckoutOptions, Union
-from ostreefs_store.commit import write_commit
-from ostreefs_store.ingest import ingest_directory
+from ostreefs_store.commit import Target, write_commit
 from ostreefs_store.lock import shared_lock
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 from tests.support.crash import every_death
 from tests.support.trees import (
     FILE_CAPS,
@@ -33,6 +31,7 @@ from tests.support.trees import (
     make_sparse,
     problems_of,
     remove_tree,
+    take_in,
     write,
 )
 
@@ -55,9 +54,9 @@ def commit(repository: Path, source: Path, branch: str = "main") -> None:
 
 def consume(repository: Path, source: Path) -> None:
     with Repository.open(repository, writable=True) as opened, opened.in_use(writing=True):
-        batch = ingest_directory(opened, source, Modifiers(), consume=True)
-        write_commit(opened, batch, MESSAGE, branch="main", parent=None)
-        delete(source, batch)
+        taken = take_in(opened, source, consume=True)
+        write_commit(opened, taken.batch, taken.root, MESSAGE, Target("main"))
+        delete(source, taken)
 
 
 def find_tip(repository: Path, ref: str = "main") -> Digest | None:

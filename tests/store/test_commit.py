@@ -7,13 +7,11 @@ from typing import Literal
 
 import pytest
 
-from ostreefs_store.commit import Message, check_branch, write_commit
+from ostreefs_store.commit import Message, Target, check_branch, write_commit
 from ostreefs_store.errors import InvalidNameError, RefConflictError, StoreError
-from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.model import Commit, Digest
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 from tests.support.trees import (
     MESSAGE,
     check_out,
@@ -26,6 +24,7 @@ from tests.support.trees import (
     new_repository,
     problems_of,
     settle,
+    take_in,
     write,
 )
 
@@ -45,9 +44,13 @@ def commit(
     skip: bool = False,
 ) -> tuple[Digest, bool]:
     with repository.in_use(writing=True):
-        batch = ingest_directory(repository, source, Modifiers())
+        taken = take_in(repository, source)
         return write_commit(
-            repository, batch, message, branch="main", parent=parent, skip_if_unchanged=skip
+            repository,
+            taken.batch,
+            taken.root,
+            message,
+            Target("main", parent, skip_if_unchanged=skip),
         )
 
 
@@ -86,8 +89,8 @@ def test_skip_if_unchanged(repository: Repository, source: Path) -> None:
     assert is_new, "there is no parent yet"
     settle(source)
     assert commit(repository, source, skip=True) == (first, False)
-    batch = ingest_directory(repository, source, Modifiers())
-    assert batch.read_files == 0, "what was learnt of the source is kept"
+    taken = take_in(repository, source)
+    assert taken.read_files == 0, "what was learnt of the source is kept"
     write(source / "new", b"new")
     second, is_new = commit(repository, source, skip=True)
     assert is_new
@@ -135,11 +138,11 @@ def test_check_branch(repository: Repository, source: Path) -> None:
 
 def test_consume(any_repository: Repository, source: Path, tmp_path: Path) -> None:
     expected = list_tree(source)
-    _, batch = ingest(any_repository, source, consume=True)
+    _, taken = ingest(any_repository, source, consume=True)
     assert {path: e.data for path, e in list_tree(source).items()} == {
         path: e.data for path, e in expected.items()
     }, "nothing is deleted before the commit"
-    assert delete(source, batch) == []
+    assert delete(source, taken) == []
     assert not source.exists()
     check_out(any_repository, tmp_path / "out")
     assert list_tree(tmp_path / "out") == expected
@@ -148,9 +151,9 @@ def test_consume(any_repository: Repository, source: Path, tmp_path: Path) -> No
 
 def test_consume_leaves_what_was_not_committed(any_repository: Repository, source: Path) -> None:
     make_socket(source / "etc/socket")
-    _, batch = ingest(any_repository, source, consume=True)
+    _, taken = ingest(any_repository, source, consume=True)
     write(source / "usr/lib/late", b"came after the scan")
-    left = delete(source, batch)
+    left = delete(source, taken)
     assert {entry.path for entry in left} == {b"", b"etc", b"usr", b"usr/lib"}
     assert {entry.reason for entry in left} == {"Directory not empty"}
     assert sorted(str(p.relative_to(source)) for p in source.rglob("*") if not p.is_dir()) == [
@@ -163,18 +166,18 @@ def test_consume_never_follows_a_link(
     any_repository: Repository, source: Path, tmp_path: Path
 ) -> None:
     outside = write(tmp_path / "outside/libtool.so", b"not ours").parent
-    _, batch = ingest(any_repository, source, consume=True)
+    _, taken = ingest(any_repository, source, consume=True)
     (source / "usr/lib").rename(tmp_path / "gone")
     (source / "usr/lib").symlink_to(outside)
-    assert {entry.path for entry in delete(source, batch)} >= {b"", b"usr", b"usr/lib"}
+    assert {entry.path for entry in delete(source, taken)} >= {b"", b"usr", b"usr/lib"}
     assert os.listdir(outside) == ["libtool.so"]
 
 
 def test_consume_beyond_path_max(deep_path: Path, own_mode: str) -> None:
     make_deep_directory(deep_path / "source", b"d" * 255, 30)
     with new_repository(deep_path / "repo", own_mode) as repository:
-        _, batch = ingest(repository, deep_path / "source", consume=True)
-        assert delete(deep_path / "source", batch) == []
+        _, taken = ingest(repository, deep_path / "source", consume=True)
+        assert delete(deep_path / "source", taken) == []
         assert problems_of(repository) == []
     assert not (deep_path / "source").exists()
 
@@ -185,8 +188,8 @@ def test_consume_with_hard_links(any_repository: Repository, tmp_path: Path) -> 
     os.link(source / "one", source / "two")
     outside = tmp_path / "outside"
     os.link(source / "one", outside)
-    _, batch = ingest(any_repository, source, consume=True)
-    delete(source, batch)
+    _, taken = ingest(any_repository, source, consume=True)
+    delete(source, taken)
     with outside.open("r+b") as file:
         file.write(b"CHANGED")
     assert problems_of(any_repository) == [], "an inode that others can write to became an object"

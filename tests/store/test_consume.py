@@ -23,9 +23,9 @@ from tests.support.trees import check_out, delete, ingest, list_tree, problems_o
 def test_a_file_that_was_replaced_is_left(any_repository: Repository, tmp_path: Path) -> None:
     source = tmp_path / "source"
     write(source / "f", b"committed")
-    _, batch = ingest(any_repository, source, consume=True)
+    _, taken = ingest(any_repository, source, consume=True)
     write(source / "new", b"newer edit").replace(source / "f")
-    assert [(entry.path, entry.reason) for entry in delete(source, batch)] == [
+    assert [(entry.path, entry.reason) for entry in delete(source, taken)] == [
         (b"f", "it has changed since it was committed"),
         (b"", "Directory not empty"),
     ]
@@ -38,10 +38,10 @@ def test_a_link_to_the_source_may_move(any_repository: Repository, tmp_path: Pat
     link = tmp_path / "current"
     link.symlink_to("one")
     with open_source(link) as fd:
-        _, batch = ingest(any_repository, link, consume=True)
+        _, taken = ingest(any_repository, link, consume=True)
         link.unlink()
         link.symlink_to("two")
-        delete_source(fd, str(link), batch.taken_in)
+        delete_source(fd, str(link), taken.ingested.taken_in)
     assert os.listdir(tmp_path / "two") == ["f"]
     assert os.listdir(tmp_path / "one") == []
 

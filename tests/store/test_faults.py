@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store import durable
-from ostreefs_store.commit import write_commit
+from ostreefs_store.commit import Target, write_commit
 from ostreefs_store.content import CHUNK
 from ostreefs_store.errors import SourceChangedError
-from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 from ostreefs_store.traverse import iter_history
 from tests.support.crash import call_in_child
 from tests.support.trees import (
@@ -28,6 +26,7 @@ from tests.support.trees import (
     new_repository,
     problems_of,
     root_of,
+    take_in,
     write,
 )
 
@@ -352,9 +351,9 @@ def test_a_commit_between_ingest_and_commit_becomes_the_parent(tmp_path: Path) -
     two = write(tmp_path / "two/file", b"one").parent
     write(two / "more", b"more")
     with new_repository(tmp_path / "repo", "bare-user") as repository:
-        late = ingest_directory(repository, one, Modifiers())
+        late = take_in(repository, one)
         first, _ = ingest(repository, two)
-        second, is_new = write_commit(repository, late, MESSAGE, branch="main", parent=None)
+        second, is_new = write_commit(repository, late.batch, late.root, MESSAGE, Target("main"))
         assert is_new
         with repository.index.snapshot() as snapshot:
             assert read_commit(snapshot, second).parents == (first,)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store import index as index_module
+from ostreefs_store import environment
 from ostreefs_store.errors import (
     IndexCorruptError,
     IndexFullError,
@@ -47,7 +47,7 @@ def test_round_trip(index: Index) -> None:
         transaction.put_files([(two, b"file 2"), (one, b"file 1")])
         transaction.put_trees([(one, b"tree")])
         transaction.put_commit(three, b"commit")
-        transaction.put_inodes([(2**63, one), (5, two)])
+        transaction.put_object_files([(2**63, one, three), (5, two, three)])
         transaction.put_directory_records([(b"k" * 16, b"record")])
         transaction.set_ref("a/b", three)
     with index.snapshot() as snapshot:
@@ -57,6 +57,8 @@ def test_round_trip(index: Index) -> None:
         assert (snapshot.find_tree(one), snapshot.find_tree(two)) == (b"tree", None)
         assert (snapshot.has_tree(one), snapshot.has_tree(two)) == (True, False)
         assert (snapshot.find_commit(three), snapshot.find_commit(one)) == (b"commit", None)
+        assert snapshot.holders_of(three) == [one, two]
+        assert snapshot.holders_of(one) == []
         assert (snapshot.find_by_inode(2**63), snapshot.find_by_inode(6)) == (one, None)
         assert snapshot.find_directory_record(b"k" * 16) == b"record"
         assert (snapshot.find_ref("a/b"), snapshot.find_ref("a")) == (three, None)
@@ -192,7 +194,7 @@ def test_writers_wait_for_each_other(index: Index) -> None:
 
 
 def test_full_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "MAP_SIZE", 1 << 20)
+    monkeypatch.setattr(environment, "MAP_SIZE", 1 << 20)
     index = Index.open(make(tmp_path / "index"), writable=True)
     fill(index, 100)
     with pytest.raises(IndexFullError) as caught:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.batch import Batch
 from ostreefs_store.checkout import CheckoutOptions
 from ostreefs_store.errors import SourceChangedError, StoreError
 from ostreefs_store.ingest import ingest_directory
@@ -30,6 +31,7 @@ from tests.support.trees import (
     remove_tree,
     root_of,
     settle,
+    take_in,
     write,
 )
 
@@ -47,8 +49,8 @@ def source(tmp_path: Path) -> Path:
 
 def reingest(repository: Repository, source: Path, changed: int) -> None:
     """Commit anew: so many files are read, and what comes of it is the tree as it is now."""
-    _, batch = ingest(repository, source)
-    assert batch.read_files == changed
+    _, taken = ingest(repository, source)
+    assert taken.read_files == changed
     with new_repository(source.parent / "fresh", repository.config.mode) as fresh:
         ingest(fresh, source)
         expected = root_of(fresh)
@@ -61,11 +63,11 @@ def reingest(repository: Repository, source: Path, changed: int) -> None:
 
 
 def test_an_unchanged_tree_is_not_read(any_repository: Repository, source: Path) -> None:
-    first, batch = ingest(any_repository, source)
-    assert batch.read_files == REGULAR_FILES
-    second, batch = ingest(any_repository, source)
-    assert (batch.read_files, batch.read_bytes) == (0, 0)
-    assert (batch.files, batch.trees, batch.inodes) == ([], [], [])
+    first, taken = ingest(any_repository, source)
+    assert taken.read_files == REGULAR_FILES
+    second, taken = ingest(any_repository, source)
+    assert (taken.read_files, taken.read_bytes) == (0, 0)
+    assert (taken.batch.files, taken.batch.trees, taken.batch.object_files) == ({}, {}, [])
     assert first != second
     assert root_of(any_repository, "main^") == root_of(any_repository)
 
@@ -77,8 +79,8 @@ def test_an_unchanged_tree_of_every_kind_is_not_read(
     source = make_privileged_tree(tmp_path / "source")
     settle(source)
     ingest(any_repository, source)
-    _, batch = ingest(any_repository, source)
-    assert (batch.read_files, batch.files, batch.trees) == (0, [], [])
+    _, taken = ingest(any_repository, source)
+    assert (taken.read_files, taken.batch.files, taken.batch.trees) == (0, {}, {})
     assert root_of(any_repository, "main^") == root_of(any_repository)
 
 
@@ -202,14 +204,14 @@ def test_other_modifiers_do_not_share_what_is_known(
 ) -> None:
     ingest(repository, source)
     ingest(repository, source, "modified", modifiers)
-    _, batch = ingest(repository, source, "modified", modifiers)
-    assert batch.read_files == 0
+    _, taken = ingest(repository, source, "modified", modifiers)
+    assert taken.read_files == 0
     with new_repository(source.parent / "fresh", repository.config.mode) as fresh:
         ingest(fresh, source, "main", modifiers)
         assert root_of(repository, "modified") == root_of(fresh)
     # The record is one a directory: the other way of looking at it starts anew.
-    _, batch = ingest(repository, source)
-    assert batch.read_files == REGULAR_FILES
+    _, taken = ingest(repository, source)
+    assert taken.read_files == REGULAR_FILES
     assert root_of(repository) == root_of(repository, "main^")
 
 
@@ -260,9 +262,9 @@ def test_a_hardlink_checkout_is_recognised(
 ) -> None:
     ingest(any_repository, source)
     linked_checkout(any_repository, tmp_path / "out")
-    _, batch = ingest(any_repository, tmp_path / "out", "again")
-    assert batch.read_files == 1, "only the empty file, which is no link, is read"
-    assert batch.inodes == []
+    _, taken = ingest(any_repository, tmp_path / "out", "again")
+    assert taken.read_files == 1, "only the empty file, which is no link, is read"
+    assert taken.batch.object_files == []
     assert root_of(any_repository, "again") == root_of(any_repository)
 
 
@@ -272,8 +274,8 @@ def test_a_privileged_hardlink_checkout_is_recognised(
 ) -> None:
     ingest(repository, make_privileged_tree(tmp_path / "source"))
     linked_checkout(repository, tmp_path / "out")
-    _, batch = ingest(repository, tmp_path / "out", "again")
-    assert (batch.read_bytes, batch.inodes) == (0, [])
+    _, taken = ingest(repository, tmp_path / "out", "again")
+    assert (taken.read_bytes, taken.batch.object_files) == (0, [])
     assert root_of(repository, "again") == root_of(repository)
 
 
@@ -283,8 +285,8 @@ def test_a_link_that_was_written_to_is_read(
     ingest(any_repository, source)
     linked_checkout(any_repository, tmp_path / "out")
     (tmp_path / "out/usr/bin/tool").write_bytes(b"#!/bin/sh\necho evil\n")
-    _, batch = ingest(any_repository, tmp_path / "out", "again")
-    assert batch.read_files == 2
+    _, taken = ingest(any_repository, tmp_path / "out", "again")
+    assert taken.read_files == 2
     check_out(any_repository, tmp_path / "again", "again")
     assert (tmp_path / "again/usr/bin/tool").read_bytes() == b"#!/bin/sh\necho evil\n"
 
@@ -305,8 +307,8 @@ def test_a_link_whose_metadata_changed_is_read(
     ingest(repository, source)
     linked_checkout(repository, tmp_path / "out")
     change(tmp_path / "out/usr/bin/tool")
-    _, batch = ingest(repository, tmp_path / "out", "again")
-    assert batch.read_files == 2
+    _, taken = ingest(repository, tmp_path / "out", "again")
+    assert taken.read_files == 2
     check_out(repository, tmp_path / "again", "again", CheckoutOptions(force_copy=True))
     assert list_tree(tmp_path / "again") == list_tree(tmp_path / "out")
 
@@ -319,8 +321,8 @@ def test_sockets_are_skipped_and_told(any_repository: Repository, source: Path) 
     make_socket(source / "etc/socket")
     with socket.socket(socket.AF_UNIX):
         for _ in range(2):
-            _, batch = ingest(any_repository, source)
-            assert batch.skipped == [b"etc/socket"]
+            _, taken = ingest(any_repository, source)
+            assert taken.ingested.skipped == [b"etc/socket"]
     check_out(any_repository, source.parent / "out")
     assert list_tree(source.parent / "out") == expected
 
@@ -351,14 +353,14 @@ def test_a_tree_that_holds_the_repository(tmp_path: Path) -> None:
 def test_what_is_no_directory(repository: Repository, source: Path) -> None:
     for name, error in ((TOOL, NotADirectoryError), ("none", FileNotFoundError)):
         with pytest.raises(error) as caught:
-            ingest_directory(repository, source / name, Modifiers())
+            take_in(repository, source / name)
         assert os.fspath(caught.value.filename) in {str(source / name), source / name}
 
 
 def test_an_empty_directory(any_repository: Repository, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir(mode=0o710)
-    _, batch = ingest(any_repository, tmp_path / "source")
-    assert batch.read_files == 0
+    _, taken = ingest(any_repository, tmp_path / "source")
+    assert taken.read_files == 0
     with any_repository.index.snapshot() as snapshot:
         root = find_node(snapshot, root_of(any_repository), b"/").item
     assert isinstance(root, Tree)
@@ -369,8 +371,8 @@ def test_equal_files_share_one_object(repository: Repository, tmp_path: Path) ->
     for number in range(10):
         write(tmp_path / f"source/{number}", b"equal")
     write(tmp_path / "source/other", b"equal", 0o755)
-    _, batch = ingest(repository, tmp_path / "source")
-    assert len(batch.files) == len(batch.inodes) == 2
+    _, taken = ingest(repository, tmp_path / "source")
+    assert len(taken.batch.files) == len(taken.batch.object_files) == 2
 
 
 def test_progress_counts_up(repository: Repository, source: Path) -> None:
@@ -380,6 +382,7 @@ def test_progress_counts_up(repository: Repository, source: Path) -> None:
             repository,
             source,
             Modifiers(),
+            Batch(),
             progress=lambda files, size: seen.append((files, size)),
         )
     assert seen[-1][0] == REGULAR_FILES

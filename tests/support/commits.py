@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from ostreefs_store.batch import Batch
 from ostreefs_store.codec import (
     commit_digest,
     encode_commit,
@@ -13,7 +14,7 @@ from ostreefs_store.codec import (
     file_digest,
     tree_digest,
 )
-from ostreefs_store.commit import Message, write_commit
+from ostreefs_store.commit import Message, Target, write_commit
 from ostreefs_store.index import Transaction
 from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.model import (
@@ -51,9 +52,10 @@ def commit_directory(
 ) -> str:
     """Commit a directory; the id in hex. The timestamp is 0."""
     with Repository.open(repository, writable=True) as opened, opened.in_use(writing=True):
-        batch = ingest_directory(opened, source, Modifiers())
+        batch = Batch()
+        root = ingest_directory(opened, source, Modifiers(), batch).root
         message = Message(subject, "", 0, {})
-        digest, _ = write_commit(opened, batch, message, branch=branch, parent=parent)
+        digest, _ = write_commit(opened, batch, root, message, Target(branch, parent))
     return digest.hex()
 
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ostreefs_store.batch import Batch
 from ostreefs_store.checkout import CheckoutOptions, CheckoutResult, checkout
-from ostreefs_store.commit import Message, write_commit
+from ostreefs_store.commit import Message, Target, write_commit
 from ostreefs_store.consume import Left, delete_source
 from ostreefs_store.fsck import Problem, check_repository
-from ostreefs_store.ingest import Batch, ingest_directory, open_source
+from ostreefs_store.ingest import Ingested, ingest_directory, open_source
 from ostreefs_store.model import Digest
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
@@ -320,10 +321,41 @@ def settle(root: Path) -> None:
 # ---- the store's main jobs in one call ----
 
 
-def delete(source: Path, batch: Batch) -> list[Left]:
+class Taken(NamedTuple):
+    """What a directory became, and what the index does not know yet."""
+
+    ingested: Ingested
+    batch: Batch
+
+    @property
+    def root(self) -> Digest:
+        return self.ingested.root
+
+    @property
+    def read_files(self) -> int:
+        return self.ingested.read_files
+
+    @property
+    def read_bytes(self) -> int:
+        return self.ingested.read_bytes
+
+
+def take_in(
+    repository: Repository,
+    source: Path,
+    modifiers: Modifiers = Modifiers(),  # noqa: B008 -- an immutable value
+    *,
+    consume: bool = False,
+) -> Taken:
+    """Store a directory; nothing is committed yet."""
+    batch = Batch()
+    return Taken(ingest_directory(repository, source, modifiers, batch, consume=consume), batch)
+
+
+def delete(source: Path, taken: Taken) -> list[Left]:
     """Delete a consumed source; what was left."""
     with open_source(source) as fd:
-        return delete_source(fd, str(source), batch.taken_in)
+        return delete_source(fd, str(source), taken.ingested.taken_in)
 
 
 def ingest(
@@ -333,12 +365,12 @@ def ingest(
     modifiers: Modifiers = Modifiers(),  # noqa: B008 -- an immutable value
     *,
     consume: bool = False,
-) -> tuple[Digest, Batch]:
+) -> tuple[Digest, Taken]:
     """Commit a directory as the command line does; the commit id, and what was taken in."""
     with repository.in_use(writing=True):
-        batch = ingest_directory(repository, source, modifiers, consume=consume)
-        digest, _ = write_commit(repository, batch, MESSAGE, branch=branch, parent=None)
-    return digest, batch
+        taken = take_in(repository, source, modifiers, consume=consume)
+        digest, _ = write_commit(repository, taken.batch, taken.root, MESSAGE, Target(branch))
+    return digest, taken
 
 
 def root_of(repository: Repository, revision: str = "main") -> Digest:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a commit is about to add to the index: gathered from its sources, published by `commit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ostreefs_store.codec import encode_tree, read_tree, tree_digest
+from ostreefs_store.errors import ObjectMissingError
+
+if TYPE_CHECKING:
+    from ostreefs_store.index import ObjectFile, Snapshot, Transaction
+    from ostreefs_store.model import Digest, Tree
+
+
+class Batch:
+    """Records that no index has yet. An object may be in it and in the index: it is the same."""
+
+    __slots__ = ("directory_records", "files", "object_files", "trees", "twins")
+
+    def __init__(self) -> None:
+        self.files: dict[Digest, bytes] = {}
+        """File objects: digest to canonical bytes."""
+        self.trees: dict[Digest, bytes] = {}
+        """Tree objects: digest to canonical bytes."""
+        self.object_files: list[ObjectFile] = []
+        """Object files that were written and are to be synced before the index knows them."""
+        self.twins: dict[Digest, Digest] = {}
+        """Objects without an object file of their own, and their holders."""
+        self.directory_records: list[tuple[bytes, bytes]] = []
+        """For the stat cache."""
+
+    def put_into(self, transaction: Transaction) -> None:
+        """Put everything into the index. `object_files` must be durable when it ends."""
+        transaction.put_files(self.files.items())
+        transaction.put_trees(self.trees.items())
+        transaction.put_twins(self.twins.items())
+        transaction.put_object_files(self.object_files)
+        transaction.put_directory_records(self.directory_records)
+
+    def read_tree(self, snapshot: Snapshot, digest: Digest) -> Tree:
+        """A tree that is here or in the index. Raises `ObjectMissingError`."""
+        encoded = self.trees.get(digest) or snapshot.find_tree(digest)
+        if encoded is None:
+            raise ObjectMissingError("tree", digest)
+        return read_tree(encoded)
+
+    def add_tree(self, snapshot: Snapshot, tree: Tree) -> Digest:
+        """Add a tree unless the index has it; its digest."""
+        encoded = encode_tree(tree)
+        digest = tree_digest(encoded)
+        if digest not in self.trees and not snapshot.has_tree(digest):
+            self.trees[digest] = encoded
+        return digest

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
 from ostreefs_store.batch import Batch
-from ostreefs_store.commit import Message, Target, check_branch, check_message, write_commit
+from ostreefs_store.commit import Message, Target, check_message, read_tip, write_commit
 from ostreefs_store.consume import delete_source
 from ostreefs_store.errors import printable
 from ostreefs_store.ingest import Ingested, ingest_directory, open_source
@@ -69,7 +69,7 @@ def run_commit(arguments: Arguments) -> int:
         repository.in_use(writing=True),
         open_source(source) as source_fd,
     ):
-        check_branch(repository, arguments.branch)
+        tip = read_tip(repository, arguments.branch)
         parent = _parent(repository, arguments.parent)
         batch = Batch()
         ingested = _ingest(repository, source, modifiers, batch, consume=arguments.consume)
@@ -78,7 +78,7 @@ def run_commit(arguments: Arguments) -> int:
             batch,
             ingested.root,
             message,
-            Target(arguments.branch, parent, arguments.skip_if_unchanged),
+            Target(arguments.branch, parent, arguments.skip_if_unchanged, tip),
         )
         _report(arguments, ingested, batch, digest, is_new=is_new)
         if arguments.consume:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from ostreefs.cli.output import print_json
+from ostreefs.cli.output import format_time, print_json
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.traverse import iter_history
 
@@ -89,16 +88,9 @@ def _format(digest: Digest, commit: Commit, extra: list[str] | None = None) -> s
     lines = [f"commit {digest.hex()}"]
     lines += [f"Parent:  {parent.hex()}" for parent in commit.parents]
     lines += extra or []
-    lines.append(f"Date:  {_format_time(commit.timestamp)}")
+    lines.append(f"Date:  {format_time(commit.timestamp)}")
     lines.append("")
     lines.append(f"    {commit.subject}" if commit.subject else "    (no subject)")
     if commit.body:
         lines += ["", *(f"    {line}".rstrip() for line in commit.body.rstrip().split("\n"))]
     return "\n".join([*lines, ""])
-
-
-def _format_time(timestamp: int) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime(timestamp))
-    except (ValueError, OverflowError, OSError):
-        return f"@{timestamp}"

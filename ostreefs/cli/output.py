@@ -105,3 +105,11 @@ def format_size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def format_time(timestamp: int) -> str:
+    """Seconds since 1970 for a person, in UTC."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime(timestamp))
+    except (ValueError, OverflowError, OSError):
+        return f"@{timestamp}"

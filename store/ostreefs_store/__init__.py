@@ -4,12 +4,12 @@
 A synchronous library without FUSE, trio, argparse or printing. Each module imports only those
 above it in this list:
 
-- pure: `errors`, `model` (frozen types), `names` (validation), `codec` (canonical bytes),
-  `layer` (what is laid over a tree);
+- pure: `errors`, `model` (frozen types), `names` (validation), `globs` (patterns for refs),
+  `codec` (canonical bytes), `layer` (what is laid over a tree);
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
   `parallel` (forked workers);
-- the repository: `environment` and `index` (LMDB), `objects` (object files), `refs` (refs and
-  revisions), `repository`, `statcache`;
+- the repository: `environment` and `index` (LMDB), `objects` (object files), `reflog`,
+  `refs` (refs and revisions), `repository`, `statcache`;
 - operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
   `commit`, `directories`, `checkout`, `diff`, `fsck`.
 """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store import durable, names
 from ostreefs_store.codec import commit_digest, decode_commit, encode_commit
-from ostreefs_store.errors import FormatError, InvalidNameError
+from ostreefs_store.errors import FormatError, InvalidNameError, RefMovedError
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest, MetadataValue
 from ostreefs_store.refs import check_free, read_commit, set_ref
 
@@ -40,19 +40,25 @@ class Target(NamedTuple):
     """Where a commit goes.
 
     `parent` None means the branch's present commit, if it has one; "none" means no parent. With
-    `skip_if_unchanged` a tree equal to the parent's makes no commit.
+    `skip_if_unchanged` a tree equal to the parent's makes no commit. `tip` is what `read_tip` gave
+    when work began: a branch that names another commit by now is not moved.
     """
 
     branch: str
     parent: Digest | Literal["none"] | None = None
     skip_if_unchanged: bool = False
+    tip: Digest | Literal["any"] | None = "any"
 
 
-def check_branch(repository: Repository, branch: str) -> None:
-    """Raise `InvalidNameError` or `RefConflictError` before any work is done for a branch."""
+def read_tip(repository: Repository, branch: str) -> Digest | None:
+    """The commit that a branch names before any work is done for it.
+
+    Raises `InvalidNameError`, `RefConflictError`, `RefIsAliasError`.
+    """
     names.check_ref(branch)
     with repository.index.snapshot() as snapshot:
         check_free(snapshot, branch)
+        return snapshot.find_ref(branch)
 
 
 def check_message(message: Message) -> None:
@@ -74,9 +80,12 @@ def write_commit(
 ) -> tuple[Digest, bool]:
     """Publish a batch, and `root` as a commit of a branch; its id, and whether it is new.
 
-    Where the tree is the parent's and that is to be skipped, it is the parent's id.
+    Where the tree is the parent's and that is to be skipped, it is the parent's id. When the
+    branch has moved since work began, the commit is stored all the same, but the ref stays, and
+    `RefMovedError` is raised.
     """
     check_message(message)
+    moved: RefMovedError | None = None
     with repository.index.transaction() as transaction, _synced(repository, batch):
         parents = _parents(transaction, target)
         batch.put_into(transaction)
@@ -93,7 +102,13 @@ def write_commit(
         encoded = encode_commit(commit)
         digest = commit_digest(encoded)
         transaction.put_commit(digest, encoded)
-        set_ref(transaction, target.branch, digest)
+        reason = f"commit: {message.subject or '(no subject)'}"
+        try:
+            set_ref(transaction, target.branch, digest, expected=target.tip, reason=reason)
+        except RefMovedError as error:
+            moved = error
+    if moved is not None:
+        raise moved
     return digest, True
 
 
@@ -104,7 +119,9 @@ def _has_root(transaction: Transaction, parents: tuple[Digest, ...], root: Diges
 def _parents(transaction: Transaction, target: Target) -> tuple[Digest, ...]:
     if target.parent == "none":
         return ()
-    found = target.parent or transaction.find_ref(target.branch)
+    found = target.parent or target.tip
+    if found == "any":
+        found = transaction.find_ref(target.branch)
     return () if found is None else (found,)
 
 

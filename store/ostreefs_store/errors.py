@@ -164,7 +164,8 @@ class RefExistsError(StoreError):
 
     def __init__(self, ref: str) -> None:
         super().__init__(
-            f"ref '{ref}' exists already", hint="delete it first with 'refs --delete'"
+            f"ref '{ref}' exists already",
+            hint="choose another name, or say --force to put this in its place",
         )
         self.ref = ref
 
@@ -178,6 +179,51 @@ class RefConflictError(StoreError):
         )
         self.ref = ref
         self.other = other
+
+
+class RefIsAliasError(StoreError):
+    """An alias where a ref of its own is wanted."""
+
+    def __init__(self, ref: str, target: str) -> None:
+        super().__init__(
+            f"ref '{ref}' is an alias of '{target}'",
+            hint=f"use '{target}' itself, or delete the alias first with 'refs --delete {ref}'",
+        )
+        self.ref = ref
+        self.target = target
+
+
+class RefHasAliasError(StoreError):
+    """A ref that an alias stands for, and that cannot go or become an alias therefore."""
+
+    def __init__(self, ref: str, alias: str) -> None:
+        super().__init__(
+            f"ref '{ref}' has an alias '{alias}'",
+            hint=f"delete the alias first with 'refs --delete {alias}'",
+        )
+        self.ref = ref
+        self.alias = alias
+
+
+class RefMovedError(StoreError):
+    """A ref that somebody else moved, created or deleted since it was looked at."""
+
+    def __init__(
+        self, ref: str, expected: bytes | None, found: bytes | None, commit: bytes
+    ) -> None:
+        told = "was deleted" if found is None else f"moved to {found.hex()}"
+        if expected is None:
+            told = "was created by somebody else"
+        super().__init__(
+            f"commit {commit.hex()} is stored, but ref '{ref}' was not moved to it:"
+            f" the ref {told} meanwhile",
+            hint=f"to move it all the same: 'ostreefs reset {ref} {commit.hex()}';"
+            f" to keep both: 'ostreefs refs --create=NEW {commit.hex()}'",
+        )
+        self.ref = ref
+        self.expected = expected
+        self.found = found
+        self.commit = commit
 
 
 class PathNotFoundError(StoreError):

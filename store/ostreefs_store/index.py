@@ -61,6 +61,9 @@ ObjectFile = tuple[int, Digest, Digest]
 
 FILE_NUMBER_BITS = 62
 
+DEFAULT_REFLOG_LIMIT = 1000
+"""How many moves of each ref are kept, unless the configuration says otherwise."""
+
 
 def file_number(digest: bytes) -> int:
     """The first 62 bits of a file digest: what a mount shows as its inode number."""
@@ -74,6 +77,7 @@ class Index:
         self.path = path
         self._environment = environment
         self._databases = databases
+        self.reflog_limit = DEFAULT_REFLOG_LIMIT
 
     @classmethod
     def create(cls, path: Path) -> None:
@@ -182,9 +186,23 @@ class Snapshot:
         return self.find("commits", digest)
 
     def find_ref(self, ref: str) -> Digest | None:
-        """The commit that a ref names; None, too, for what no ref could be called."""
-        found = self.find("refs", _ref_key(ref)) if ref else None
+        """The commit that a ref or an alias names; None, too, for what no ref could be called."""
+        if not ref:
+            return None
+        found = self.find("refs", _ref_key(ref))
+        if found is None and (target := self.find_alias(ref)) is not None:
+            found = self.find("refs", _ref_key(target))
         return None if found is None else Digest(found)
+
+    def find_alias(self, ref: str) -> str | None:
+        """The ref that an alias stands for; None for everything that is no alias."""
+        found = self.find("aliases", _ref_key(ref)) if ref else None
+        return None if found is None else str(found, "utf-8")
+
+    def iter_aliases(self, prefix: str = "") -> Iterator[tuple[str, str]]:
+        """Aliases in order, with the refs that they stand for; see `iter_refs`."""
+        for alias, target in self._refs_under("aliases", prefix):
+            yield alias, str(target, "utf-8")
 
     def find_holder(self, digest: Digest) -> Digest:
         """The object whose object file holds the content of this one: itself unless a twin."""
@@ -241,14 +259,27 @@ class Snapshot:
         return self.items_from(kind)
 
     def iter_refs(self, prefix: str = "") -> Iterator[tuple[str, Digest]]:
-        """Refs in order, those alone that are `prefix` or lie under it."""
-        for key, value in self.items_from("refs", _ref_key(prefix)):
+        """Refs and aliases in order, those alone that are `prefix` or lie under it."""
+        refs = ((ref, Digest(commit)) for ref, commit in self._refs_under("refs", prefix))
+        if not self.count("aliases"):
+            return refs
+        found = ((alias, self.find_ref(alias)) for alias, _ in self.iter_aliases(prefix))
+        aliases = [(alias, commit) for alias, commit in found if commit is not None]
+        return iter(sorted([*refs, *aliases]))
+
+    def _refs_under(self, database: str, prefix: str) -> Iterator[tuple[str, bytes]]:
+        for key, value in self.items_from(database, _ref_key(prefix)):
             ref = str(key, "utf-8")
             if prefix and ref != prefix and not ref.startswith(prefix + "/"):
                 if not ref.startswith(prefix):
                     return
                 continue
-            yield ref, Digest(value)
+            yield ref, value
+
+    @property
+    def reflog_limit(self) -> int:
+        """How many moves of each ref are kept."""
+        return self._index.reflog_limit
 
     def count(self, database: str) -> int:
         """How many entries a database has."""

@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Refs, and the revisions that people type.
 
-A revision is a full commit id, a unique prefix of one, or a ref; followed by any number of ``^``
-(the first parent) and ``~N`` (the N-th ancestor along first parents), as in git.
+A revision is a full commit id, a unique prefix of one, a ref, or ``REF@{…}``, which the reflog
+answers; followed by any number of ``^`` (the first parent) and ``~N`` (the N-th ancestor along
+first parents), as in git.
+
+An alias is another name for a ref. It is read as that ref is, and is never moved itself.
 """
 
 from __future__ import annotations
 
 import re
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ostreefs_store.codec import decode_commit
 from ostreefs_store.errors import (
     AmbiguousRevisionError,
+    InvalidNameError,
     ObjectMissingError,
     RefConflictError,
+    RefExistsError,
+    RefHasAliasError,
+    RefIsAliasError,
+    RefMovedError,
     RevisionNotFoundError,
 )
+from ostreefs_store.globs import is_pattern, matching
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest
 from ostreefs_store.names import check_ref, is_hex
+from ostreefs_store.reflog import record, resolve_past
 
 if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot, Transaction
 
+_REVISION = re.compile(r"([^~^@]*)(?:@\{([^{}]*)\})?((?:\^|~[0-9]*)*)", re.ASCII)
 _SUFFIX = re.compile(r"(\^|~[0-9]*)", re.ASCII)
 PREFIX_MIN = 4
 _STEPS_DIGITS = 10
@@ -43,8 +54,11 @@ def resolve(snapshot: Snapshot, revision: str) -> Digest:
 
     Raises `RevisionNotFoundError` or `AmbiguousRevisionError`.
     """
-    base, steps = _parse_revision(revision)
-    commit = _resolve_base(snapshot, base, revision)
+    base, when, steps = _parse_revision(revision)
+    if when is None:
+        commit = _resolve_base(snapshot, base, revision)
+    else:
+        commit = resolve_past(snapshot, base, when, revision)
     for taken in range(steps):
         parents = read_commit(snapshot, commit).parents
         if not parents:
@@ -55,16 +69,19 @@ def resolve(snapshot: Snapshot, revision: str) -> Digest:
     return commit
 
 
-def _parse_revision(revision: str) -> tuple[str, int]:
-    """Split ``REF~3^`` into ``("REF", 4)``."""
-    match = re.fullmatch(r"([^~^]*)((?:\^|~[0-9]*)*)", revision)
+def _parse_revision(revision: str) -> tuple[str, str | None, int]:
+    """Split ``REF@{1}~3^`` into ``("REF", "1", 4)``."""
+    match = _REVISION.fullmatch(revision)
     if match is None:
-        raise RevisionNotFoundError(revision, "after ^ or ~N only more of them may follow")
-    suffixes = _SUFFIX.findall(match[2])
-    if any(len(suffix) > _STEPS_DIGITS for suffix in suffixes):
+        raise RevisionNotFoundError(
+            revision, "only @{…}, ^ and ~N may follow a name, in this order"
+        )
+    base, when, suffixes = match.groups()
+    found = _SUFFIX.findall(suffixes)
+    if any(len(suffix) > _STEPS_DIGITS for suffix in found):
         raise RevisionNotFoundError(revision, "no history is that long")
-    steps = sum(int(suffix[1:] or 1) if suffix != "^" else 1 for suffix in suffixes)
-    return match[1], steps
+    steps = sum(int(suffix[1:] or 1) if suffix != "^" else 1 for suffix in found)
+    return base, when, steps
 
 
 def _resolve_base(snapshot: Snapshot, base: str, revision: str) -> Digest:
@@ -91,8 +108,18 @@ def commits_with_prefix(snapshot: Snapshot, prefix: str, *, limit: int) -> list[
 
 
 def check_free(snapshot: Snapshot, ref: str) -> None:
-    """Raise unless `ref` is a valid name that can stand beside the refs that are there."""
+    """Raise unless `ref` is a valid name that can stand beside the refs that are there.
+
+    Raises `InvalidNameError`, `RefConflictError`, `RefIsAliasError`.
+    """
     check_ref(ref)
+    target = snapshot.find_alias(ref)
+    if target is not None:
+        raise RefIsAliasError(ref, target)
+    _check_beside(snapshot, ref)
+
+
+def _check_beside(snapshot: Snapshot, ref: str) -> None:
     parts = ref.split("/")
     for length in range(1, len(parts)):
         above = "/".join(parts[:length])
@@ -103,17 +130,104 @@ def check_free(snapshot: Snapshot, ref: str) -> None:
             raise RefConflictError(ref, other)
 
 
-def set_ref(transaction: Transaction, ref: str, commit: Digest) -> None:
-    """Create a ref or move it. Raises `InvalidNameError`, `RefConflictError`."""
+def set_ref(
+    transaction: Transaction,
+    ref: str,
+    commit: Digest,
+    *,
+    expected: Digest | Literal["any"] | None = "any",
+    reason: str = "",
+) -> None:
+    """Create a ref or move it, and write the reflog.
+
+    `expected` is what the ref must name until now, None that it must not be there. Raises
+    `InvalidNameError`, `RefConflictError`, `RefIsAliasError`, and `RefMovedError` for a ref that
+    is not as expected, unless it names `commit` already.
+    """
     check_free(transaction, ref)
+    found = transaction.find_ref(ref)
+    if expected != "any" and found not in {expected, commit}:
+        raise RefMovedError(ref, expected, found, commit)
     transaction.set_ref(ref, commit)
+    _record(transaction, ref, found, commit, reason)
 
 
-def delete_refs(transaction: Transaction, ref: str) -> list[str]:
-    """Delete a ref, or all under a folder of refs; the names. Raises `RevisionNotFoundError`."""
-    doomed = [name for name, _ in transaction.iter_refs(ref)] if ref else []
+def _record(
+    transaction: Transaction, ref: str, old: Digest | None, new: Digest | None, reason: str
+) -> None:
+    """Write the reflog of a ref, and of the aliases that follow it."""
+    for name in (ref, *aliases_of(transaction, ref)):
+        record(transaction, name, old, new, reason)
+
+
+def aliases_of(snapshot: Snapshot, ref: str) -> list[str]:
+    """The aliases of a ref."""
+    return [alias for alias, target in snapshot.iter_aliases() if target == ref]
+
+
+def set_alias(
+    transaction: Transaction, alias: str, target: str, *, replace: bool = False, reason: str = ""
+) -> Digest:
+    """Make a name follow a ref; the commit. An alias of another ref is made to follow this one.
+
+    With `replace` a ref of that name gives way, too. Raises `RevisionNotFoundError` without such a
+    target, `RefIsAliasError` or `RefHasAliasError` for what would be a chain or a loop,
+    `RefExistsError` when a ref has the name.
+    """
+    check_ref(alias)
+    further = transaction.find_alias(target)
+    if further is not None:
+        raise RefIsAliasError(target, further)
+    commit = transaction.find_ref(target)
+    if commit is None:
+        raise RevisionNotFoundError(target, "an alias needs a ref to follow")
+    old = transaction.find_ref(alias)
+    if old is not None and transaction.find_alias(alias) is None:
+        _give_way(transaction, alias, target, replace=replace)
+    _check_beside(transaction, alias)
+    transaction.put("aliases", alias.encode(), target.encode())
+    record(transaction, alias, old, commit, reason)
+    return commit
+
+
+def _give_way(transaction: Transaction, ref: str, target: str, *, replace: bool) -> None:
+    """Remove a ref in whose place an alias is to stand."""
+    if not replace:
+        raise RefExistsError(ref)
+    if ref == target:
+        raise InvalidNameError("alias", ref, "it would stand for itself")
+    for follower in aliases_of(transaction, ref):
+        raise RefHasAliasError(ref, follower)
+    transaction.delete_ref(ref)
+
+
+def find_doomed(snapshot: Snapshot, wanted: str) -> dict[str, Digest]:
+    """What ``refs --delete`` means: a ref, all under a folder, or all that match a pattern.
+
+    Raises `RevisionNotFoundError` when that is nothing.
+    """
+    if is_pattern(wanted):
+        doomed = matching(wanted, snapshot.iter_refs())
+    else:
+        doomed = dict(snapshot.iter_refs(wanted)) if wanted else {}
     if not doomed:
-        raise RevisionNotFoundError(ref, "no such ref")
-    for name in doomed:
-        transaction.delete_ref(name)
+        raise RevisionNotFoundError(wanted, "no such ref")
     return doomed
+
+
+def delete_refs(transaction: Transaction, wanted: str, *, reason: str = "") -> list[str]:
+    """Delete what `find_doomed` finds; the names."""
+    doomed = find_doomed(transaction, wanted)
+    delete_these(transaction, doomed, reason=reason)
+    return list(doomed)
+
+
+def delete_these(transaction: Transaction, doomed: dict[str, Digest], *, reason: str) -> None:
+    """Delete refs and aliases. Raises `RefHasAliasError` where an alias would be left alone."""
+    for alias, target in transaction.iter_aliases():
+        if target in doomed and alias not in doomed:
+            raise RefHasAliasError(target, alias)
+    for name, commit in doomed.items():
+        if not transaction.delete("aliases", name.encode()):
+            transaction.delete_ref(name)
+        record(transaction, name, commit, None, reason)

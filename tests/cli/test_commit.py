@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ostreefs.cli.commit import parse_timestamp
+from ostreefs_store import durable
 from tests.cli.conftest import Cli
-from tests.support.commands import Word
+from tests.support.commands import Word, complaint, ostreefs_output
 from tests.support.trees import list_tree, make_socket, write
 
 
@@ -222,3 +223,34 @@ WRONG: list[list[Word]] = [
 def test_wrong_usage(cli: Cli, words: list[Word]) -> None:
     cli.fails("commit", *words, status=2)
     assert cli("refs") == ""
+
+
+def test_two_commits_to_one_branch_at_once(cli: Cli, source: Path, tmp_path: Path) -> None:
+    """Both are stored; the first to end moves the branch, the other says that it did not."""
+    first = cli.commit(source, "main")
+    write(source / "new", b"what the loser has")
+    other = write(tmp_path / "other/file", b"what the winner has").parent
+    winners: list[str] = []
+
+    def commit_at_once(point: str) -> None:
+        if point.startswith("object:") and not winners:
+            words = ("commit", "--repo", cli.repository, "-b", "main", "--timestamp=@0", other)
+            winners.append(ostreefs_output(*words).decode().strip())
+
+    durable.set_trace_hook(commit_at_once)
+    try:
+        done = cli.run("commit", "-b", "main", "--timestamp=@0", source)
+    finally:
+        durable.set_trace_hook(None)
+    [winner] = winners
+    assert done.returncode == 1
+    error = complaint(done)
+    [loser] = re.findall(r"commit ([0-9a-f]{64}) is stored", error)
+    assert f"moved to {winner} meanwhile" in error
+    assert f"ostreefs reset main {loser}" in done.stderr.decode()
+    assert cli("rev-parse", "main").strip() == winner
+    assert cli.json("show", loser)["parents"] == [first]
+    assert cli("cat", loser, "new") == "what the loser has"
+    cli("reset", "main", loser)
+    assert [commit["commit"] for commit in cli.json("log", "main")] == [loser, first]
+    assert cli("fsck", "-q") == ""

@@ -97,6 +97,9 @@ def test_revisions(cli: Cli, ids: list[str]) -> None:
         "0" * 64,
         "0" * 70,
         b"\xff",
+        "main@{9}",
+        "main@{2001-01-01}",
+        "nothing@{1}",
         "a" * 700,
         "a\nb",
     ],
@@ -183,8 +186,109 @@ def test_delete_all_or_nothing(cli: Cli, refs: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["a", "b"], ["--delete"], ["--create=x"], ["--create=x", "a", "b"], ["--delete", "--list"]],
+    [
+        ["a", "b"],
+        ["--delete"],
+        ["--create=x"],
+        ["--create=x", "a", "b"],
+        ["--delete", "--list"],
+        ["--delete", "--alias", "a"],
+        ["--history", "--alias"],
+        ["--history", "a", "b"],
+        ["--history", "-n", "x"],
+        ["--alias", "a", "b"],
+        ["--alias", "--create=x"],
+        ["--force", "a"],
+        ["-n1"],
+    ],
     ids=str,
 )
 def test_wrong_usage(cli: Cli, words: list[str]) -> None:
     cli.fails("refs", *words, status=2)
+
+
+def test_create_by_force(cli: Cli, refs: dict[str, str], source: Path) -> None:
+    newer = cli.commit(source, "os/next", "-s", "newer")
+    cli("refs", "--force", "--create=main", "os/next")
+    assert cli("rev-parse", "main", "main@{1}").split() == [newer, refs["main"]]
+    cli("refs", "--alias", "--create=al", "main")
+    cli("refs", "--force", "--create=al", "os/stable")
+    assert cli.json("refs")["al"] == refs["os/stable"]
+    assert cli("refs", "--alias") == ""
+
+
+def test_patterns(cli: Cli, refs: dict[str, str]) -> None:
+    cli("refs", "--create=os/old/1", "main")
+    assert cli.lines("refs", "os/*") == ["os/next", "os/stable"]
+    assert cli.lines("refs", "--list", "**st*") == ["os/stable"]
+    assert cli.json("refs", "*") == {"main": refs["main"]}
+    assert cli("refs", "x*") == ""
+    assert cli.lines("refs", "--delete", "os/*") == [
+        f"os/next {refs['os/next']}",
+        f"os/stable {refs['os/stable']}",
+    ]
+    assert cli.lines("refs") == ["main", "os/old/1"]
+    assert "not found" in cli.fails("refs", "--delete", "main", "os/*")
+    assert cli.json("refs", "--delete", "m*", "os") == {"deleted": ["main", "os/old/1"]}
+
+
+def test_aliases(cli: Cli, refs: dict[str, str], source: Path) -> None:
+    assert cli("refs", "--create=current", "--alias", "os/stable") == ""
+    assert cli.json("refs", "-A", "--create=os/too", "main") == {
+        "ref": "os/too",
+        "alias_of": "main",
+        "commit": refs["main"],
+    }
+    assert cli.lines("refs") == ["current", "main", "os/next", "os/stable", "os/too"]
+    assert cli.lines("refs", "--alias") == ["current -> os/stable", "os/too -> main"]
+    assert cli.lines("refs", "--alias", "--list", "os") == ["os/too -> main"]
+    assert cli.lines("refs", "--alias", "c*") == ["current -> os/stable"]
+    assert cli.json("refs", "--alias") == {"current": "os/stable", "os/too": "main"}
+    newer = cli.commit(source, "os/stable")
+    assert cli("rev-parse", "current").strip() == newer
+    assert "is an alias of" in cli.fails("refs", "--alias", "--create=chain", "current")
+    assert "exists already" in cli.fails("refs", "--alias", "--create=main", "os/next")
+    assert "has an alias" in cli.fails("refs", "--delete", "main")
+    assert "is an alias of 'main'" in cli.fails("commit", "-b", "os/too", source)
+    assert "is an alias of 'main'" in cli.fails("reset", "os/too", newer)
+    cli("refs", "--force", "--alias", "--create=os/next", "main")
+    assert cli.lines("refs", "--alias", "os") == ["os/next -> main", "os/too -> main"]
+    cli("refs", "--delete", "os", "current")
+    assert cli.lines("refs") == ["main"]
+
+
+def test_reset(cli: Cli, ids: list[str]) -> None:
+    assert cli("reset", "main", "main~2") == ""
+    assert cli("rev-parse", "main", "main@{1}").split() == [ids[1], ids[3]]
+    assert cli.json("reset", "main", "main@{1}") == {"ref": "main", "old": ids[1], "new": ids[3]}
+    assert "not found" in cli.fails("reset", "nothing", "main")
+    assert "not found" in cli.fails("reset", "main", "nothing")
+    cli.fails("reset", "main", status=2)
+    assert cli("rev-parse", "main").strip() == ids[3]
+
+
+def test_reflog(cli: Cli, ids: list[str]) -> None:
+    cli("refs", "--create=os/new", "main^")
+    cli("reset", "main", "main~3")
+    cli("refs", "--delete", "os/new")
+    lines = cli.lines("refs", "--history")
+    assert [line.split("  ")[0] for line in lines] == [
+        *(f"main@{{{number}}}" for number in range(5)),
+        *("os/new@{0}", "os/new@{1}"),
+    ]
+    assert f"main@{{0}}  {ids[0][:12]}  " in lines[0]
+    assert lines[0].endswith("  reset: main~3")
+    assert lines[1].endswith("  commit: Subject 3")
+    assert "os/new@{0}  (deleted)     20" in lines[5]
+    assert lines[6].endswith("  refs --create: main^")
+    assert cli.lines("refs", "--history", "os") == lines[5:]
+    assert cli.lines("refs", "--history", "o*/*", "-n1") == lines[5:6]
+    assert cli.lines("refs", "--history", "main", "--max-count=2") == lines[:2]
+    [newest] = cli.json("refs", "--history", "main", "-n1")
+    assert (newest["ref"], newest["number"]) == ("main", 0)
+    assert (newest["old"], newest["new"]) == (ids[3], ids[0])
+    assert newest["reason"] == "reset: main~3"
+    assert "ever moved" in cli.fails("refs", "--history", "nothing")
+    assert "ever moved" in cli.fails("refs", "--history", "x*")
+    cli("refs", "--create=os/new", "os/new@{1}")
+    assert cli("rev-parse", "os/new").strip() == ids[2]

@@ -7,11 +7,19 @@ from typing import Literal
 
 import pytest
 
-from ostreefs_store.commit import Message, Target, check_branch, write_commit
-from ostreefs_store.errors import InvalidNameError, RefConflictError, StoreError
+from ostreefs_store.commit import Message, Target, read_tip, write_commit
+from ostreefs_store.errors import (
+    InvalidNameError,
+    RefConflictError,
+    RefIsAliasError,
+    RefMovedError,
+    StoreError,
+)
 from ostreefs_store.model import Commit, Digest
-from ostreefs_store.refs import read_commit
+from ostreefs_store.reflog import iter_moves
+from ostreefs_store.refs import delete_refs, read_commit, set_alias, set_ref
 from ostreefs_store.repository import Repository
+from tests.support.commits import EMPTY_FILE, put_commit
 from tests.support.trees import (
     MESSAGE,
     check_out,
@@ -123,14 +131,78 @@ def test_a_message_that_no_commit_can_hold(
     assert problems_of(repository) == []
 
 
-def test_check_branch(repository: Repository, source: Path) -> None:
-    commit(repository, source)
-    check_branch(repository, "main")
-    check_branch(repository, "other")
+def test_read_tip(repository: Repository, source: Path) -> None:
+    first, _ = commit(repository, source)
+    assert read_tip(repository, "main") == first
+    assert read_tip(repository, "other") is None
     with pytest.raises(InvalidNameError):
-        check_branch(repository, "a b")
+        read_tip(repository, "a b")
     with pytest.raises(RefConflictError):
-        check_branch(repository, "main/below")
+        read_tip(repository, "main/below")
+    with repository.index.transaction() as transaction:
+        set_alias(transaction, "alias", "main")
+    with pytest.raises(RefIsAliasError):
+        read_tip(repository, "alias")
+
+
+# ---- two at once ----
+
+
+def change_branch(repository: Repository, change: str) -> Digest | None:
+    """Move, create or delete `main`; what it names then."""
+    with repository.index.transaction() as transaction:
+        if change == "deleted":
+            delete_refs(transaction, "main")
+            return None
+        commit = put_commit(transaction, {b"other": EMPTY_FILE})
+        set_ref(transaction, "main", commit)
+        return commit
+
+
+@pytest.mark.parametrize("change", ["created", "moved", "deleted"])
+@pytest.mark.parametrize("parent", [None, "none"])
+def test_a_branch_that_moved_meanwhile(
+    repository: Repository, source: Path, change: str, parent: Literal["none"] | None
+) -> None:
+    """Both commits exist, one update wins, and the other says so."""
+    if change != "created":
+        commit(repository, source)
+    tip = read_tip(repository, "main")
+    write(source / "new", b"new")
+    winner = change_branch(repository, change)
+    taken = take_in(repository, source)
+    target = Target("main", parent, tip=tip)
+    with pytest.raises(RefMovedError) as caught:
+        write_commit(repository, taken.batch, taken.root, MESSAGE, target)
+    error = caught.value
+    assert (error.ref, error.expected, error.found) == ("main", tip, winner)
+    assert error.commit.hex() in str(error)
+    assert f"reset main {error.commit.hex()}" in str(error.hint)
+    stored = Digest(error.commit)
+    expected = () if parent == "none" or tip is None else (tip,)
+    assert read(repository, stored).parents == expected
+    with repository.index.snapshot() as snapshot:
+        assert snapshot.find_ref("main") == winner
+    assert problems_of(repository) == []
+
+
+def test_the_same_commit_made_twice_at_once(repository: Repository, source: Path) -> None:
+    first, _ = commit(repository, source)
+    taken = take_in(repository, source)
+    target = Target("main", tip=None)
+    again = write_commit(repository, taken.batch, taken.root, MESSAGE, target)
+    assert again == (first, True)
+
+
+def test_a_commit_is_in_the_reflog(repository: Repository, source: Path) -> None:
+    first, _ = commit(repository, source)
+    second, _ = commit(repository, source, MESSAGE._replace(subject=""))
+    with repository.index.snapshot() as snapshot:
+        moves = [(move.old, move.new, move.reason) for move in iter_moves(snapshot, "main")]
+    assert moves == [
+        (first, second, "commit: (no subject)"),
+        (None, first, "commit: A subject"),
+    ]
 
 
 # ---- consumed sources ----

@@ -12,16 +12,22 @@ from ostreefs_store.errors import (
     InvalidNameError,
     ObjectMissingError,
     RefConflictError,
+    RefExistsError,
+    RefHasAliasError,
+    RefIsAliasError,
+    RefMovedError,
     RevisionNotFoundError,
     StoreError,
 )
 from ostreefs_store.index import Index, Snapshot, Transaction
 from ostreefs_store.model import Commit, Digest
 from ostreefs_store.refs import (
+    aliases_of,
     commits_with_prefix,
     delete_refs,
     read_commit,
     resolve,
+    set_alias,
     set_ref,
 )
 
@@ -247,3 +253,136 @@ def test_delete_a_folder(index: Index, history: list[Digest]) -> None:
     assert delete(index, "os") == ["os/stable", "os/testing/a"]
     with index.snapshot() as snapshot:
         assert all_refs(snapshot) == ["main", "os-2", "osx"]
+
+
+# ---- what a ref is expected to be ----
+
+
+def attempt(index: Index, ref: str, commit: Digest, expected: Digest | None) -> None:
+    with index.transaction() as transaction:
+        set_ref(transaction, ref, commit, expected=expected)
+
+
+def test_expected(index: Index, history: list[Digest]) -> None:
+    attempt(index, "main", history[1], history[0])
+    attempt(index, "new", history[1], None)
+    attempt(index, "new", history[1], history[3])
+    assert find(index, "main") == find(index, "new") == history[1]
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected", "told"),
+    [("main", 1, "moved to "), ("main", None, "was created"), ("none", 1, "was deleted")],
+)
+def test_not_as_expected(
+    index: Index, history: list[Digest], ref: str, expected: int | None, told: str
+) -> None:
+    tip = None if expected is None else history[expected]
+    with pytest.raises(RefMovedError, match=told) as caught:
+        attempt(index, ref, history[4], tip)
+    found = history[0] if ref == "main" else None
+    assert (caught.value.expected, caught.value.found) == (tip, found)
+    with index.snapshot() as snapshot:
+        assert snapshot.find_ref(ref) == found
+
+
+# ---- aliases ----
+
+
+def alias(index: Index, name: str, target: str, *, replace: bool = False) -> Digest:
+    with index.transaction() as transaction:
+        return set_alias(transaction, name, target, replace=replace)
+
+
+def test_an_alias_follows(index: Index, history: list[Digest]) -> None:
+    assert alias(index, "os/current", "os/stable") == history[2]
+    assert find(index, "os/current^") == history[3]
+    attempt(index, "os/stable", history[0], history[2])
+    assert find(index, "os/current") == history[0]
+    with index.snapshot() as snapshot:
+        assert all_refs(snapshot) == ["main", "os/current", "os/stable"]
+        assert list(snapshot.iter_refs("os")) == [
+            ("os/current", history[0]),
+            ("os/stable", history[0]),
+        ]
+        assert list(snapshot.iter_aliases()) == [("os/current", "os/stable")]
+        assert list(snapshot.iter_aliases("main")) == []
+        assert aliases_of(snapshot, "os/stable") == ["os/current"]
+    alias(index, "os/current", "main")
+    with index.snapshot() as snapshot:
+        assert snapshot.find_alias("os/current") == "main"
+
+
+@pytest.mark.usefixtures("history")
+def test_an_alias_is_never_moved(index: Index) -> None:
+    alias(index, "al", "main")
+    with pytest.raises(RefIsAliasError) as caught:
+        attempt(index, "al", ROOT, None)
+    assert (caught.value.ref, caught.value.target) == ("al", "main")
+
+
+@pytest.mark.usefixtures("history")
+def test_no_chains_and_no_loops(index: Index) -> None:
+    alias(index, "al", "main")
+    for name, target, replace in [
+        ("al2", "al", False),
+        ("al", "al", False),
+        ("main", "al", True),
+    ]:
+        with pytest.raises(RefIsAliasError):
+            alias(index, name, target, replace=replace)
+    with pytest.raises(InvalidNameError, match="stand for itself"):
+        alias(index, "main", "main", replace=True)
+    with pytest.raises(RefHasAliasError):
+        alias(index, "main", "os/stable", replace=True)
+
+
+@pytest.mark.usefixtures("history")
+def test_what_cannot_be_an_alias(index: Index) -> None:
+    for name, target, kind in [
+        ("al", "nothing", RevisionNotFoundError),
+        ("al", "main^", RevisionNotFoundError),
+        ("al", "", RevisionNotFoundError),
+        ("a b", "main", InvalidNameError),
+        ("main", "os/stable", RefExistsError),
+        ("main/x", "os/stable", RefConflictError),
+        ("os", "main", RefConflictError),
+    ]:
+        with pytest.raises(kind):
+            alias(index, name, target)
+    alias(index, "al", "main")
+    for name in ("al/x", "al/x/y"):
+        with pytest.raises(RefConflictError):
+            attempt(index, name, ROOT, None)
+
+
+def test_an_alias_in_the_place_of_a_ref(index: Index, history: list[Digest]) -> None:
+    alias(index, "main", "os/stable", replace=True)
+    assert find(index, "main") == history[2]
+    with index.snapshot() as snapshot:
+        assert snapshot.find_alias("main") == "os/stable"
+
+
+def test_deleting_with_aliases(index: Index, history: list[Digest]) -> None:
+    alias(index, "os/current", "os/stable")
+    alias(index, "al", "os/stable")
+    with pytest.raises(RefHasAliasError) as caught:
+        delete(index, "os")
+    assert (caught.value.ref, caught.value.alias) == ("os/stable", "al")
+    assert delete(index, "al") == ["al"]
+    assert find(index, "os/stable") == history[2]
+    assert delete(index, "os") == ["os/current", "os/stable"]
+    with index.snapshot() as snapshot:
+        assert all_refs(snapshot) == ["main"]
+        assert list(snapshot.iter_aliases()) == []
+
+
+def test_delete_by_pattern(index: Index, history: list[Digest]) -> None:
+    for name in ("os/testing/a", "os-2", "osx"):
+        attempt(index, name, history[0], None)
+    assert delete(index, "os/*") == ["os/stable"]
+    assert delete(index, "os?*") == ["os-2", "osx"]
+    assert delete(index, "**/a") == ["os/testing/a"]
+    for nothing in ("x*", "*/*", "[", "mai?n"):
+        with pytest.raises(RevisionNotFoundError):
+            delete(index, nothing)

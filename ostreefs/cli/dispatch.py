@@ -45,7 +45,7 @@ VERBS = {
     "cat": ("files", "Print files of a commit"),
     "checkout": ("checkout", "Check out a commit as ordinary files"),
     "diff": ("diff", "Show which paths differ between two commits"),
-    "fsck": ("repository", "Check the repository against its digests"),
+    "fsck": ("fsck", "Check the repository against its digests"),
     "mount": ("mount", "Mount a commit, or all of them"),
     "umount": ("mount", "Take down a mount"),
 }

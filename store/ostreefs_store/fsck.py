@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Checking everything that a repository holds against its digests.
 
-Works beside writers: objects that a commit adds meanwhile are not looked at. Object files that the
-index does not know are left from an interrupted commit; they are counted and do no harm.
+Works beside writers and mounts: objects that a commit adds meanwhile are not looked at. Object
+files that the index does not know are left from an interrupted commit; they are counted and do no
+harm.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,10 +23,12 @@ from ostreefs_store.codec import (
     tree_digest,
 )
 from ostreefs_store.errors import CorruptionError
+from ostreefs_store.locate import NeedingCommit, locate
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
-from ostreefs_store.traverse import read_tree_object
+from ostreefs_store.twins import find_twin_faults
+from ostreefs_store.verify import Fault, State, inspect, inspect_stat
 
 if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot
@@ -35,152 +39,213 @@ _JOB_FILES = 256
 Progress = Callable[[int, int], None]
 """Called now and then with the objects done and their total."""
 
-_Job = list[tuple[Digest, bytes]]
+_Job = list[tuple[Digest, bytes, bool]]
+"""(digest, canonical bytes, is it a twin) of file objects."""
 
 
 class Problem(NamedTuple):
     """An object that is damaged or missing, or a ref that leads nowhere.
 
-    `paths` has one path for a damaged file in each commit that holds it, as (commit id, path).
+    `paths` has every path of a file or tree in the commits, as (commit id, path) with one commit
+    that has it there. `inode` and `links` are those of a damaged object file, else 0.
     """
 
     kind: str
     name: str
     detail: str
+    state: State
+    inode: int = 0
+    links: int = 0
     paths: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        """What names the object; not for refs."""
+        return Digest(bytes.fromhex(self.name))
 
 
 class Report(NamedTuple):
-    """What was checked, and what was found."""
+    """What was checked, and what was found.
+
+    `broken` are the commits that need an object among the problems.
+    """
 
     commits: int
     trees: int
     files: int
     unknown_files: int
+    unread: int
+    """Object files that we may not read; they are not among the problems."""
     problems: list[Problem]
+    broken: list[NeedingCommit]
 
 
-def check_repository(repository: Repository, progress: Progress | None = None) -> Report:
-    """Check every ref, commit, tree, file object and object file."""
+def check_repository(
+    repository: Repository, progress: Progress | None = None, *, quick: bool = False
+) -> Report:
+    """Check every ref, commit, tree, file object and object file.
+
+    With `quick` no object file is read: its stat is compared with what was recorded. A difference
+    that proves nothing makes the object a problem of state SUSPECT.
+    """
     with repository.in_use(), repository.index.snapshot() as snapshot:
         problems = list(_check_graph(snapshot))
-        damaged: list[Problem] = []
-        total, done = snapshot.count("files"), 0
-        checker = _FileChecker(repository.objects)
-        for count, found in map_unordered(checker.check, _jobs(snapshot)):
-            damaged += found
-            done += count
-            if progress is not None:
-                progress(done, total)
-        problems += _locate(snapshot, damaged)
+        faults = _check_files(repository.objects, snapshot, progress, quick=quick)
+        problems += (
+            Problem("file", digest.hex(), **fault._asdict()) for digest, fault in faults.items()
+        )
+        unread = [problem for problem in problems if problem.state is State.UNREAD]
+        problems = [problem for problem in problems if problem.state is not State.UNREAD]
+        located = locate(snapshot, _lost(problems))
         return Report(
             commits=snapshot.count("commits"),
             trees=snapshot.count("trees"),
-            files=total,
+            files=snapshot.count("files"),
             unknown_files=_count_unknown(repository.objects, snapshot),
-            problems=problems,
+            unread=len(unread),
+            problems=[_with_paths(problem, located.paths) for problem in problems],
+            broken=located.commits,
         )
+
+
+def _lost(problems: Iterable[Problem]) -> set[bytes]:
+    return {problem.digest for problem in problems if problem.kind in {"file", "tree"}}
+
+
+def _with_paths(problem: Problem, paths: dict[bytes, list[tuple[str, bytes]]]) -> Problem:
+    if problem.kind not in {"file", "tree"}:
+        return problem
+    return problem._replace(paths=tuple(paths[problem.digest]))
+
+
+# ---- object files ----
+
+
+def _check_files(
+    objects: ObjectFiles, snapshot: Snapshot, progress: Progress | None, *, quick: bool
+) -> dict[Digest, Fault]:
+    """Every file object that has something wrong, in the order of their digests."""
+    faults: dict[Digest, Fault] = {}
+    total, done = snapshot.count("files"), 0
+    knows_inodes = snapshot.count("inodes") > 0
+    checker = _FileChecker(objects, quick=quick)
+    for count, found, inodes in map_unordered(checker.check, _jobs(snapshot)):
+        faults.update(found)
+        if knows_inodes:
+            faults.update(_find_strange_inodes(snapshot, inodes))
+        done += count
+        if progress is not None:
+            progress(done, total)
+    faults.update(find_twin_faults(objects, snapshot, faults))
+    return dict(sorted(faults.items()))
 
 
 def _jobs(snapshot: Snapshot) -> Iterator[_Job]:
     objects = snapshot.iter_objects("files")
-    while job := list(islice(objects, _JOB_FILES)):
-        yield job
+    while batch := list(islice(objects, _JOB_FILES)):
+        twins = snapshot.find_holders([digest for digest, _ in batch])
+        yield [(digest, encoded, digest in twins) for digest, encoded in batch]
+
+
+_Answer = tuple[int, list[tuple[Digest, Fault]], list[tuple[Digest, int]]]
+"""Objects looked at, what is wrong with some, and what inodes the others have (if `quick`)."""
 
 
 class _FileChecker:
-    """The part that workers do: read object files."""
+    """The part that workers do: look at object files, or read them."""
 
-    def __init__(self, objects: ObjectFiles) -> None:
+    def __init__(self, objects: ObjectFiles, *, quick: bool) -> None:
         self._objects = objects
+        self._quick = quick
 
-    def check(self, job: _Job) -> tuple[int, list[Problem]]:
-        found = []
-        for digest, encoded in job:
-            detail = self._find_problem(digest, encoded)
-            if detail is not None:
-                found.append(Problem("file", digest.hex(), detail))
-        return len(job), found
+    def check(self, job: _Job) -> _Answer:
+        faults: list[tuple[Digest, Fault]] = []
+        inodes: list[tuple[Digest, int]] = []
+        for digest, encoded, is_twin in job:
+            found = self._check(digest, encoded, is_twin=is_twin)
+            if isinstance(found, Fault):
+                faults.append((digest, found))
+            elif found:
+                inodes.append((digest, found))
+        return len(job), faults, inodes
 
-    def _find_problem(self, digest: Digest, encoded: bytes) -> str | None:
+    def _check(self, digest: Digest, encoded: bytes, *, is_twin: bool) -> Fault | int | None:
+        """A fault; the number of a whole inode if known; None when there is nothing to say."""
         try:
             file = decode_file(encoded)
-            if file_digest(encoded) != digest:
-                return "its record in the index does not match its digest"
-            if isinstance(file, RegularFile) and file.size:
-                return self._objects.find_problem(digest, file)
         except CorruptionError as error:
-            return str(error)
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        return None
+            return Fault(State.RECORD, str(error))
+        if file_digest(encoded) != digest:
+            return Fault(State.RECORD, "its record in the index does not match its digest")
+        if is_twin or not isinstance(file, RegularFile) or not file.size:
+            return None
+        look = inspect_stat if self._quick else inspect
+        return look(self._objects, digest, file)
+
+
+def _find_strange_inodes(
+    snapshot: Snapshot, inodes: Iterable[tuple[Digest, int]]
+) -> Iterator[tuple[Digest, Fault]]:
+    for digest, inode in inodes:
+        if snapshot.find_by_inode(inode) != digest:
+            detail = f"its inode {inode} is not the one that was stored"
+            yield digest, Fault(State.SUSPECT, detail, inode)
+
+
+# ---- records ----
 
 
 def _check_graph(snapshot: Snapshot) -> Iterator[Problem]:
     """Refs, commits and trees: their digests, and that what they name is there."""
     for ref, commit in snapshot.iter_refs():
         if snapshot.find_commit(commit) is None:
-            yield Problem("ref", ref, f"its commit {commit.hex()} is missing")
+            detail = f"its commit {commit.hex()} is missing"
+            yield Problem("ref", ref, detail, State.MISSING)
+    missing: set[tuple[str, Digest]] = set()
     for digest, encoded in snapshot.iter_objects("commits"):
         try:
-            found = decode_commit(encoded)
+            root = decode_commit(encoded).root
         except CorruptionError as error:
-            yield Problem("commit", digest.hex(), str(error))
+            yield Problem("commit", digest.hex(), str(error), State.RECORD)
             continue
         if commit_digest(encoded) != digest:
-            yield Problem("commit", digest.hex(), "does not match its digest")
-        if not snapshot.has_tree(found.root):
-            yield Problem("commit", digest.hex(), f"its root tree {found.root.hex()} is missing")
+            yield Problem("commit", digest.hex(), _WRONG, State.RECORD)
+        if not snapshot.has_tree(root):
+            missing.add(("tree", root))
     for digest, encoded in snapshot.iter_objects("trees"):
-        yield from _check_tree(snapshot, digest, encoded)
+        wrong = find_tree_problem(digest, encoded)
+        if wrong is not None:
+            yield Problem("tree", digest.hex(), wrong, State.RECORD)
+        with suppress(CorruptionError):
+            missing |= _missing_from(snapshot, encoded)
+    for kind, digest in sorted(missing):
+        yield Problem(kind, digest.hex(), "its record is missing in the index", State.RECORD)
 
 
-def _check_tree(snapshot: Snapshot, digest: Digest, encoded: bytes) -> Iterator[Problem]:
+_WRONG = "its record in the index does not match its digest"
+
+
+def find_tree_problem(digest: Digest, encoded: bytes) -> str | None:
+    """What is wrong with the record of a tree, if anything."""
     try:
-        tree = decode_tree(encoded)
+        decode_tree(encoded)
     except CorruptionError as error:
-        yield Problem("tree", digest.hex(), str(error))
-        return
-    if tree_digest(encoded) != digest:
-        yield Problem("tree", digest.hex(), "does not match its digest")
-    files = snapshot.find_files([entry.digest for entry in tree.entries if not entry.is_tree])
-    for entry in tree.entries:
-        present = snapshot.has_tree(entry.digest) if entry.is_tree else entry.digest in files
-        if not present:
-            kind = "tree" if entry.is_tree else "file object"
-            yield Problem("tree", digest.hex(), f"its {kind} {entry.digest.hex()} is missing")
+        return str(error)
+    return None if tree_digest(encoded) == digest else _WRONG
 
 
-def _locate(snapshot: Snapshot, damaged: list[Problem]) -> Iterator[Problem]:
-    """Damaged files with the paths that lead to them. Walks the commits, so only when needed."""
-    paths: dict[bytes, list[tuple[str, bytes]]] = {bytes.fromhex(p.name): [] for p in damaged}
-    commits = snapshot.iter_objects("commits") if damaged else ()
-    for digest, encoded in commits:
-        try:
-            found = _find_paths(snapshot, decode_commit(encoded).root, paths.keys())
-        except CorruptionError:
-            continue  # reported already
-        for name, path in found.items():
-            paths[name].append((digest.hex(), path))
-    for problem in damaged:
-        yield problem._replace(paths=tuple(paths[bytes.fromhex(problem.name)]))
+def _missing_from(snapshot: Snapshot, encoded: bytes) -> set[tuple[str, Digest]]:
+    """What a tree names and is not there, as (kind, digest)."""
+    entries = decode_tree(encoded).entries
+    files = snapshot.find_files([entry.digest for entry in entries if not entry.is_tree])
+    return {
+        ("tree" if entry.is_tree else "file", entry.digest)
+        for entry in entries
+        if not (snapshot.has_tree(entry.digest) if entry.is_tree else entry.digest in files)
+    }
 
 
-def _find_paths(snapshot: Snapshot, root: Digest, wanted: Collection[bytes]) -> dict[bytes, bytes]:
-    """One path for each of the wanted file objects that a tree holds."""
-    found: dict[bytes, bytes] = {}
-    stack = [(b"", root)]
-    seen = {root}
-    while stack:
-        above, digest = stack.pop()
-        for entry in read_tree_object(snapshot, digest).entries:
-            path = above + b"/" + entry.name
-            if entry.is_tree and entry.digest not in seen:
-                seen.add(entry.digest)
-                stack.append((path, entry.digest))
-            elif not entry.is_tree and entry.digest in wanted:
-                found.setdefault(entry.digest, path)
-    return found
+# ---- what nobody knows ----
 
 
 def _count_unknown(objects: ObjectFiles, snapshot: Snapshot) -> int:

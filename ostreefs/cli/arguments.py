@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ostreefs import __version__
 from ostreefs.cli.output import complain
@@ -42,8 +42,10 @@ class Arguments(argparse.Namespace):
         """--repo, else the environment, else the system's repository."""
         return Path(self.repo or os.environ.get("OSTREEFS_REPO") or DEFAULT_REPOSITORY)
 
-    def open_repository(self, *, writable: bool = False) -> Repository:
+    def open_repository(self, *, writable: bool | Literal["if allowed"] = False) -> Repository:
         """Open the repository that the user means."""
+        if writable == "if allowed":
+            return Repository.open_best(self.repository_path)
         return Repository.open(self.repository_path, writable=writable)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, print_json, warn
-from ostreefs_store.checkout import CheckoutOptions, Union, checkout
+from ostreefs_store.checkout import checkout
 from ostreefs_store.errors import printable
+from ostreefs_store.filemaker import CheckoutOptions, Union
 from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run_checkout(arguments: Arguments) -> int:
         union=union,
         subpath=os.fsencode(arguments.subpath),
     )
-    with arguments.open_repository() as repository:
+    with arguments.open_repository(writable="if allowed") as repository:
         with repository.index.snapshot() as snapshot:
             commit = resolve(snapshot, arguments.revision)
             root = read_commit(snapshot, commit).root

@@ -143,6 +143,6 @@ def _print_file(repository: Repository, node: Node) -> None:
         raise PathNotFoundError(node.path, f"is not a regular file ({_KINDS[type(node.item)][1]})")
     if node.item.size == 0:
         return
-    with open(repository.objects.open_checked(node.digest, node.item), "rb") as file:
+    with open(repository.open_content(node.digest, node.item), "rb") as file:
         while data := file.read(_CHUNK):
             sys.stdout.buffer.write(data)

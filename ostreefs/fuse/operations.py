@@ -203,12 +203,12 @@ class Operations(pyfuse3.Operations):
         """Open a regular file; its size is checked, its content is not."""
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise FUSEError(errno.EROFS)
-        digest, file = self._namespace.file(inode)
+        holder, file = self._namespace.content(inode)
         if not isinstance(file, RegularFile):
             raise FUSEError(errno.EINVAL)
         if file.size == 0:
             return FileInfo(fh=FileHandleT(_EMPTY), keep_cache=True)
-        fd = self._objects.open_checked(digest, file)
+        fd = self._objects.open_checked(holder, file)
         if file.size > _READ_AHEAD:
             self._ahead[fd] = 0
             self._read_ahead(fd, 0)

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 ROOT = 1
 _FILE_BIT = 1 << FILE_NUMBER_BITS
-_TWIN_BIT = 1 << (FILE_NUMBER_BITS - 1)
-_NODE_MASK = _TWIN_BIT - 1
+_COLLIDED_BIT = 1 << (FILE_NUMBER_BITS - 1)
+_NODE_MASK = _COLLIDED_BIT - 1
 
 _CACHED_ENTRIES = 50_000
 
@@ -90,8 +90,8 @@ class Namespace:
         self._repository = repository
         self._index = repository.index
         self._trees = _TreeCache(_CACHED_ENTRIES)
-        self._twins: dict[Digest, int] = {}
-        self._twin_digests: dict[int, Digest] = {}
+        self._collided: dict[Digest, int] = {}
+        self._collided_digests: dict[int, Digest] = {}
         self._owner = (repository.path.stat().st_uid, repository.path.stat().st_gid)
         root: Node
         if commit is None:
@@ -134,7 +134,7 @@ class Namespace:
 
     def attributes(self, number: int) -> Attributes:
         """What stat(2) shows. Raises `StaleError`."""
-        if number & (_FILE_BIT | _TWIN_BIT):
+        if number & (_FILE_BIT | _COLLIDED_BIT):
             return _file_attributes(number, self.file(number)[1])
         with self._index.snapshot() as snapshot:
             return self._node_attributes(snapshot, self._node(number))
@@ -142,19 +142,29 @@ class Namespace:
     def file(self, number: int) -> tuple[Digest, File]:
         """The file object with a number. Raises `StaleError`."""
         with self._index.snapshot() as snapshot:
-            if number & _TWIN_BIT and not number & _FILE_BIT:
-                digest = self._twin_digests.get(number)
-                encoded = None if digest is None else snapshot.find_file(digest)
-                found = None if digest is None or encoded is None else (digest, encoded)
-            else:
-                found = snapshot.find_by_number(number ^ _FILE_BIT)
-                if found is not None and snapshot.has_collision(found[0]):
-                    found = (
-                        None  # given before there were two: the name leads to a number of its own
-                    )
-            if found is None:
-                raise StaleError(number)
-            return found[0], read_file(found[1])
+            return self._file(snapshot, number)
+
+    def content(self, number: int) -> tuple[Digest, File]:
+        """The object whose file holds the content of a file object, and the latter itself.
+
+        Raises `StaleError`.
+        """
+        with self._index.snapshot() as snapshot:
+            digest, file = self._file(snapshot, number)
+            return snapshot.find_holder(digest), file
+
+    def _file(self, snapshot: Snapshot, number: int) -> tuple[Digest, File]:
+        if number & _COLLIDED_BIT and not number & _FILE_BIT:
+            digest = self._collided_digests.get(number)
+            encoded = None if digest is None else snapshot.find_file(digest)
+            found = None if digest is None or encoded is None else (digest, encoded)
+        else:
+            found = snapshot.find_by_number(number ^ _FILE_BIT)
+            if found is not None and snapshot.has_collision(found[0]):
+                found = None  # given before there were two: the name leads to a number of its own
+        if found is None:
+            raise StaleError(number)
+        return found[0], read_file(found[1])
 
     def link_target(self, number: int) -> bytes | None:
         """Where a link of the namespace itself leads; None when the number is no such link."""
@@ -163,7 +173,7 @@ class Namespace:
 
     def xattrs(self, number: int) -> Xattrs:
         """The true extended attributes. Raises `StaleError`."""
-        if number & (_FILE_BIT | _TWIN_BIT):
+        if number & (_FILE_BIT | _COLLIDED_BIT):
             return self.file(number)[1].xattrs
         node = self._node(number)
         if not isinstance(node, TreeNode):
@@ -174,7 +184,7 @@ class Namespace:
     def identity(self, number: int) -> dict[bytes, bytes]:
         """The attributes that the mount makes up: object, content and commit in hex."""
         found: dict[bytes, bytes] = {}
-        if number & (_FILE_BIT | _TWIN_BIT):
+        if number & (_FILE_BIT | _COLLIDED_BIT):
             digest, file = self.file(number)
             found[b"user.ostreefs.object"] = digest.hex().encode()
             if isinstance(file, RegularFile):
@@ -243,7 +253,7 @@ class Namespace:
         return node
 
     def _directory(self, number: int) -> Node:
-        if number & (_FILE_BIT | _TWIN_BIT):
+        if number & (_FILE_BIT | _COLLIDED_BIT):
             raise NotADirectoryError(number)
         node = self._node(number)
         if isinstance(node, LinkNode):
@@ -272,16 +282,16 @@ class Namespace:
                 raise ObjectMissingError("file", digest)
             number = file_number(digest) | _FILE_BIT
             if twins and snapshot.has_collision(digest):
-                number = self._twin_number(digest)
+                number = self._collided_number(digest)
             found.append(Found(name, _file_attributes(number, read_file(encoded)), None))
         return found
 
-    def _twin_number(self, digest: Digest) -> int:
-        number = self._twins.get(digest)
+    def _collided_number(self, digest: Digest) -> int:
+        number = self._collided.get(digest)
         if number is None:
-            number = _TWIN_BIT | len(self._twins)
-            self._twins[digest] = number
-            self._twin_digests[number] = digest
+            number = _COLLIDED_BIT | len(self._collided)
+            self._collided[digest] = number
+            self._collided_digests[number] = digest
         return number
 
     # ---- nodes

@@ -11,6 +11,6 @@ above it in this list:
 - the repository: `environment` and `index` (LMDB), `objects` (object files), `reflog`,
   `refs` (refs and revisions), `repository`, `statcache`;
 - operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
-  `commit`, `directories`, `checkout`, `diff`, `verify`, `locate`, `twins`,
+  `commit`, `directories`, `filemaker`, `checkout`, `diff`, `verify`, `locate`, `twins`,
   `fsck`.
 """

@@ -14,68 +14,30 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store import durable
-from ostreefs_store.beneath import open_beneath
-from ostreefs_store.codec import read_file
-from ostreefs_store.content import copy_file, hash_file
 from ostreefs_store.directories import DirectoryMaker
-from ostreefs_store.errors import CheckoutConflictError, ObjectMissingError, PrivilegeError
-from ostreefs_store.metadata import (
-    Credentials,
-    create_mode,
-    read_xattrs,
-    rewrite_metadata,
-    set_owner,
-    write_xattrs,
-)
+from ostreefs_store.errors import ObjectMissingError, PrivilegeError
+from ostreefs_store.filemaker import CheckoutOptions, FileJob, FileMaker
 from ostreefs_store.model import (
-    BlockDevice,
-    CharDevice,
     Digest,
-    Fifo,
-    File,
-    RegularFile,
-    Symlink,
     Tree,
-    file_type,
 )
-from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.traverse import find_node, read_tree_object
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ostreefs_store.index import Snapshot
+    from ostreefs_store.index import ObjectFile, Snapshot
     from ostreefs_store.repository import Repository
-
-Union = Literal["none", "overwrite", "add", "identical"]
 
 Progress = Callable[[int], None]
 """Called now and then with the number of files that were made so far."""
 
 _JOB_FILES = 256
-_Job = list[tuple[bytes, list[tuple[bytes, Digest, bytes]]]]
-"""(path of a directory, [(name, file digest, canonical bytes), …]), …"""
-
-
-class CheckoutOptions(NamedTuple):
-    """How to check out; the words are ostree's.
-
-    `user`: owner and xattrs are those of whoever checks out. `require_hardlinks`: fail rather than
-    copy. `force_copy`: never link. `union`: what to do with an existing destination.
-    """
-
-    user: bool = False
-    require_hardlinks: bool = False
-    force_copy: bool = False
-    union: Union = "none"
-    subpath: bytes = b"/"
 
 
 class CheckoutResult(NamedTuple):
@@ -98,16 +60,15 @@ def checkout(
     `CheckoutConflictError`, `PrivilegeError`, `PathNotFoundError`.
     """
     filler = _Filler(repository, options, progress)
-    with repository.in_use(), repository.index.snapshot() as snapshot:
-        top = _find_top(snapshot, root, options.subpath)
+    with repository.in_use():
         if options.union != "none" and destination.is_dir():
-            return filler.fill(snapshot, top, destination, new=False)
+            return filler.fill(root, destination, new=False)
         if os.path.lexists(destination):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination))
         temporary = _make_hidden(destination)
         durable.trace("checkout:begun")
         try:
-            result = filler.fill(snapshot, top, temporary, new=True)
+            result = filler.fill(root, temporary, new=True)
             durable.rename_new(temporary, destination)
         except BaseException:
             import shutil  # noqa: PLC0415 -- only for what goes wrong
@@ -134,15 +95,25 @@ class _Filler:
     def __init__(
         self, repository: Repository, options: CheckoutOptions, progress: Progress | None
     ) -> None:
-        self._objects = repository.objects
+        self._repository = repository
         self._options = options
         self._links = _links_possible(repository, options)
         self._progress = progress
+        self._object_files: list[ObjectFile] = []
+        """What twins got, to be linked to; not in the index yet."""
 
-    def fill(
+    def fill(self, root: Digest, destination: Path, *, new: bool) -> CheckoutResult:
+        """Make everything under a tree; a `new` destination gets its metadata, too."""
+        with self._repository.index.snapshot() as snapshot:
+            top = _find_top(snapshot, root, self._options.subpath)
+            result = self._fill(snapshot, top, destination, new=new)
+        if self._object_files:
+            self._publish()
+        return result
+
+    def _fill(
         self, snapshot: Snapshot, top: Tree, destination: Path, *, new: bool
     ) -> CheckoutResult:
-        """Make everything under `top`; a `new` destination gets the metadata of `top`, too."""
         root_fd = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         previous = os.umask(0)
         try:
@@ -152,14 +123,15 @@ class _Filler:
                 merge=self._options.union != "none",
                 new_root=new,
             )
-            maker = _FileMaker(self._objects, root_fd, self._options, links=self._links)
+            maker = FileMaker(self._repository, root_fd, self._options, links=self._links)
             files = 0
             skipped: list[bytes] = []
-            for count, devices in map_unordered(
+            for count, devices, stored in map_unordered(
                 maker.make_batch, _jobs(snapshot, top, directories)
             ):
                 files += count
                 skipped += devices
+                self._object_files += stored
                 if self._progress is not None:
                     self._progress(files)
             directories.finish(top)
@@ -167,6 +139,12 @@ class _Filler:
             os.umask(previous)
             os.close(root_fd)
         return CheckoutResult(files, skipped)
+
+    def _publish(self) -> None:
+        """Let the index know the object files that twins got; dying before loses nothing."""
+        durable.sync_filesystem(self._repository.objects.fd)
+        with self._repository.index.transaction() as transaction:
+            transaction.put_object_files(self._object_files)
 
 
 def _links_possible(repository: Repository, options: CheckoutOptions) -> bool:
@@ -191,9 +169,9 @@ def _find_top(snapshot: Snapshot, root: Digest, subpath: bytes) -> Tree:
     return Tree(above.mode, above.uid, above.gid, above.xattrs, kept)
 
 
-def _jobs(snapshot: Snapshot, top: Tree, directories: DirectoryMaker) -> Iterator[_Job]:
+def _jobs(snapshot: Snapshot, top: Tree, directories: DirectoryMaker) -> Iterator[FileJob]:
     """Walk the tree, make its directories, and yield the files to make in fair portions."""
-    job: _Job = []
+    job: FileJob = []
     count = 0
     stack = [(b"", top)]
     while stack:
@@ -208,228 +186,19 @@ def _jobs(snapshot: Snapshot, top: Tree, directories: DirectoryMaker) -> Iterato
             stack += [(os.path.join(path, name), child) for name, child in children]
         entries = [entry for entry in tree.entries if not entry.is_tree]
         found = snapshot.find_files([entry.digest for entry in entries])
-        files: list[tuple[bytes, Digest, bytes]] = []
+        holders = snapshot.find_holders([entry.digest for entry in entries])
+        files: list[tuple[bytes, Digest, Digest, bytes]] = []
         for entry in entries:
             encoded = found.get(entry.digest)
             if encoded is None:
                 raise ObjectMissingError("file", entry.digest)
             if not files:
                 job.append((path, files))
-            files.append((entry.name, entry.digest, encoded))
+            holder = Digest(holders.get(entry.digest, entry.digest))
+            files.append((entry.name, entry.digest, holder, encoded))
             count += 1
             if count >= _JOB_FILES:
                 yield job
                 job, files, count = [], [], 0
     if job:
         yield job
-
-
-class _FileMaker:
-    """The workers' part: makes files in directories that exist."""
-
-    def __init__(
-        self, objects: ObjectFiles, root_fd: int, options: CheckoutOptions, *, links: bool
-    ) -> None:
-        self._objects = objects
-        self._root_fd = root_fd
-        self._options = options
-        self._links = links
-        self._credentials = Credentials.own()
-        self._skipped: list[bytes] = []
-
-    def make_batch(self, job: _Job) -> tuple[int, list[bytes]]:
-        """Make files; the function that workers run. How many, and the devices left out."""
-        self._skipped = []
-        count = 0
-        for path, files in job:
-            with open_beneath(self._root_fd, path) as dir_fd:
-                for name, digest, encoded in files:
-                    self._place(dir_fd, path, name, digest, read_file(encoded))
-            count += len(files)
-        return count, self._skipped
-
-    def _place(self, dir_fd: int, path: bytes, name: bytes, digest: Digest, file: File) -> None:
-        full = os.path.join(path, name)
-        union = self._options.union
-        try:
-            if union == "none":
-                self._make(dir_fd, full, name, digest, file)
-            else:
-                self._make_whole(dir_fd, full, name, digest, file)
-        except FileExistsError:
-            if union == "identical":
-                self._require_identical(dir_fd, full, name, file)
-            elif union == "overwrite":
-                self._overwrite(dir_fd, full, name, digest, file)
-            elif union == "none":
-                raise CheckoutConflictError(full, "it exists already") from None
-        durable.trace("checkout:file")
-
-    def _make_whole(
-        self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: File
-    ) -> None:
-        """Make a file that has its name only once it is complete. Raises `FileExistsError`."""
-        if self._may_link(file) and self._link(dir_fd, full, name, digest, file):
-            return
-        if _exists(dir_fd, name):  # no work for a file that stays
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        with self._temporary(dir_fd, full, digest, file) as temporary:
-            durable.link_new(temporary, name, source_dir=dir_fd, target_dir=dir_fd)
-
-    def _overwrite(
-        self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: File
-    ) -> None:
-        """Replace a file by a whole one; a directory is never replaced."""
-        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        if stat.S_ISDIR(found.st_mode):
-            raise CheckoutConflictError(full, "a directory is in its place")
-        with self._temporary(dir_fd, full, digest, file) as temporary:
-            durable.rename_over(dir_fd, temporary, name)
-
-    @contextmanager
-    def _temporary(self, dir_fd: int, full: bytes, digest: Digest, file: File) -> Iterator[bytes]:
-        """A finished file under a name that is gone when the block ends.
-
-        For a device node that must be left out there is none: what the block then misses is no
-        error.
-        """
-        temporary = durable.temporary_name(".ostreefs-").encode()
-        try:
-            self._make(dir_fd, full, temporary, digest, file)
-            with suppress(FileNotFoundError):
-                yield temporary
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=dir_fd)
-
-    def _may_link(self, file: File) -> TypeGuard[RegularFile]:
-        return self._links and isinstance(file, RegularFile) and file.size > 0
-
-    def _make(self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: File) -> None:
-        """Make a file of any kind under a free name. Raises `FileExistsError`."""
-        if isinstance(file, RegularFile):
-            if not (self._may_link(file) and self._link(dir_fd, full, name, digest, file)):
-                self._copy(dir_fd, name, digest, file)
-            return
-        if isinstance(file, Symlink):
-            os.symlink(file.target, name, dir_fd=dir_fd)
-        elif isinstance(file, Fifo):
-            os.mkfifo(name, self._special_mode(file), dir_fd=dir_fd)
-        elif self._options.user and self._credentials.uid != 0:
-            self._skipped.append(full)
-            return
-        else:
-            device = os.makedev(file.major, file.minor)
-            mode = file_type(file) | self._special_mode(file)
-            os.mknod(name, mode, device, dir_fd=dir_fd)
-        self._finish_special(dir_fd, name, file)
-
-    def _link(
-        self, dir_fd: int, full: bytes, name: bytes, digest: Digest, file: RegularFile
-    ) -> bool:
-        """Link the object here; False where its inode can have no further link.
-
-        Raises `ObjectCorruptError` for one of another size, `ObjectMissingError`.
-        """
-        if not self._objects.has_right_size(digest, file):
-            os.close(self._objects.open_checked(digest, file))  # raises what is wrong
-        try:
-            durable.link_new(
-                object_name(digest), name, source_dir=self._objects.fd, target_dir=dir_fd
-            )
-        except FileNotFoundError:
-            raise ObjectMissingError("file", digest) from None
-        except OSError as error:
-            if error.errno not in {errno.EMLINK, errno.EXDEV, errno.EPERM}:
-                raise
-            if self._options.require_hardlinks:
-                detail = f"no hard link can be made: {error.strerror}"
-                raise CheckoutConflictError(
-                    full, detail, hint="without -H it would be copied"
-                ) from None
-            return False
-        return True
-
-    def _copy(self, dir_fd: int, name: bytes, digest: Digest, file: RegularFile) -> None:
-        wanted = self._own(file) if self._options.user else file
-        mode = create_mode(wanted, self._credentials)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        target = os.open(name, flags, mode, dir_fd=dir_fd)
-        durable.trace("checkout:copying")
-        try:
-            if file.size:
-                source = self._objects.open_checked(digest, file)
-                try:
-                    copy_file(source, target, file.size)
-                finally:
-                    os.close(source)
-            rewrite_metadata(target, wanted)
-            os.utime(target, (0, 0))
-        finally:
-            os.close(target)
-
-    def _special_mode(self, file: File) -> int:
-        return file.mode & 0o777 if self._options.user else file.mode
-
-    def _own(self, file: RegularFile) -> RegularFile:
-        """What a user checkout shows of a file."""
-        return RegularFile(
-            file.mode & 0o777,
-            self._credentials.uid,
-            self._credentials.gid,
-            (),
-            file.content,
-            file.size,
-        )
-
-    def _finish_special(
-        self, dir_fd: int, name: bytes, file: Symlink | Fifo | CharDevice | BlockDevice
-    ) -> None:
-        """Owner, mode, xattrs and times of what cannot be opened."""
-        if not self._options.user:
-            found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-            if (file.uid, file.gid) != (found.st_uid, found.st_gid):
-                set_owner(dir_fd, name, file.uid, file.gid)
-            if not isinstance(file, Symlink):
-                os.chmod(name, file.mode, dir_fd=dir_fd)
-            if file.xattrs or self._options.union != "none":  # it may have inherited some
-                write_xattrs(f"/proc/self/fd/{dir_fd}/{os.fsdecode(name)}", file.xattrs)
-        os.utime(name, (0, 0), dir_fd=dir_fd, follow_symlinks=False)
-
-    def _require_identical(self, dir_fd: int, path: bytes, name: bytes, file: File) -> None:
-        """Raise unless what is there is what we would have made."""
-        if not self._is_identical(dir_fd, name, file):
-            raise CheckoutConflictError(path, "a different file is in its place")
-
-    def _is_identical(self, dir_fd: int, name: bytes, file: File) -> bool:
-        found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        if stat.S_IFMT(found.st_mode) != file_type(file):
-            return False
-        target = f"/proc/self/fd/{dir_fd}/{os.fsdecode(name)}"
-        if not self._options.user:
-            metadata = (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
-            if metadata != (file.mode, file.uid, file.gid) or read_xattrs(target) != file.xattrs:
-                return False
-        if isinstance(file, Symlink):
-            return os.fsencode(os.readlink(name, dir_fd=dir_fd)) == file.target
-        if isinstance(file, CharDevice | BlockDevice):
-            return found.st_rdev == os.makedev(file.major, file.minor)
-        return not isinstance(file, RegularFile) or self._has_content(dir_fd, name, file, found)
-
-    @staticmethod
-    def _has_content(dir_fd: int, name: bytes, file: RegularFile, found: os.stat_result) -> bool:
-        if found.st_size != file.size:
-            return False
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
-        try:
-            return hash_file(fd, file.size) == file.content
-        finally:
-            os.close(fd)
-
-
-def _exists(dir_fd: int, name: bytes) -> bool:
-    try:
-        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True

@@ -134,7 +134,8 @@ class _Ingest:
             for number, stored in answer:
                 self._record(self._directories[number], stored)
         self._settle_taken()
-        self._batch.files.update(self._scanner.special_files)
+        self._batch.files.update(self._scanner.new_files)
+        self._batch.twins.update(self._scanner.new_twins)
         for directory in reversed(self._directories):
             self._finish(directory)
         directories = self._directories

@@ -24,7 +24,6 @@ class KnownObjects:
         self._objects = repository.objects
         self._snapshot = snapshot
         self._pid = os.getpid()
-        self._finds_holders = False  # until everything reads through them
         self._is_empty = not snapshot.count("files")
 
     def has_file(self, digest: Digest) -> bool:
@@ -33,7 +32,7 @@ class KnownObjects:
 
     def find_holder(self, file: RegularFile) -> Digest | None:
         """An object whose file has the content of `file`, as far as a look from outside tells."""
-        if self._is_empty or not self._finds_holders:
+        if self._is_empty:
             return None
         for digest in self._own_snapshot().holders_of(file.content):
             if self._objects.has_right_size(digest, file):

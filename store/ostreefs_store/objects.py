@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from ostreefs_store import durable
-from ostreefs_store.content import hash_file, write_at
+from ostreefs_store.content import copy_file, hash_file, write_at
 from ostreefs_store.errors import ObjectCorruptError, ObjectMissingError
 from ostreefs_store.metadata import Credentials, carries, create_mode, write_metadata
 from ostreefs_store.model import Digest, RegularFile
@@ -135,6 +135,16 @@ class ObjectFiles:
             and (self.mode != "bare" or carries(path, view.xattrs))
         )
 
+    def inode_shows(self, digest: Digest, file: RegularFile) -> bool:
+        """Whether the object file of `digest` carries what that of `file` would.
+
+        In ``bare`` it never does: what other metadata would be for is that they differ.
+        """
+        if self.mode == "bare":
+            return False
+        found = self.find_stat(digest)
+        return found is not None and stat.S_IMODE(found.st_mode) == self.inode_view(file).mode
+
     def inode_view(self, file: RegularFile) -> RegularFile:
         """What the inode of an object carries in this repository's mode."""
         if self.mode == "bare":
@@ -214,6 +224,23 @@ class ObjectFiles:
         inode = self._finish(fd, self.inode_view(file), 0o600)
         durable.replace_file_at(self._fd, path, self._fd, object_name(digest))
         return inode
+
+    def add_from_twin(self, digest: Digest, file: RegularFile, holder: Digest) -> int:
+        """Give an object a file of its own, with the content of its holder's; the inode number.
+
+        By reflink where the filesystem can, else in the kernel. Nobody takes it for the object's
+        before the index says so; it is not durable until the filesystem is synced.
+        """
+        source = self.open_checked(holder, file)
+        try:
+            with self.staged() as (fd, path):
+                copy_file(source, fd, file.size)
+                try:
+                    return self.publish_staged(fd, path, digest, file)
+                except FileExistsError:  # left by a crash, or made by someone else just now
+                    return self.replace_staged(fd, path, digest, file)
+        finally:
+            os.close(source)
 
     def adopt(
         self,

@@ -14,10 +14,12 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ostreefs_store import durable
+from ostreefs_store.codec import read_file
 from ostreefs_store.errors import (
     NotARepositoryError,
     ReadOnlyRepositoryError,
@@ -26,20 +28,29 @@ from ostreefs_store.errors import (
 )
 from ostreefs_store.index import Index
 from ostreefs_store.lock import LOCK_NAME, shared_lock
+from ostreefs_store.model import RegularFile
 from ostreefs_store.objects import MODES, Mode, ObjectFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.model import Digest
+
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.toml"
+
+TWINS = "twins"
+"""The feature of having objects without an object file of their own, see `index`."""
 
 
 class Config(NamedTuple):
     """What ``config.toml`` says."""
 
     mode: Mode
+    has_twins: bool = True
+    """Whether programs that know no twins are kept away."""
 
 
 def format_config(config: Config) -> str:
@@ -55,8 +66,21 @@ def format_config(config: Config) -> str:
         "[features]\n"
         "compatible = []\n"
         "ro-compatible = []\n"
-        "incompatible = []\n"
+        f'incompatible = ["{TWINS}"]\n'
     )
+
+
+def with_feature(text: str, feature: str) -> str:
+    """A ``config.toml`` with one more incompatible feature; whatever else it says stays."""
+    found = re.search(r"^incompatible\s*=\s*\[([^\]]*)\]", text, re.MULTILINE)
+    if found:
+        listed = ", ".join(filter(None, [found[1].strip().rstrip(","), f'"{feature}"']))
+        return f"{text[: found.start()]}incompatible = [{listed}]{text[found.end() :]}"
+    line = f'incompatible = ["{feature}"]\n'
+    head = re.search(r"^\[features\][^\n]*\n", text, re.MULTILINE)
+    if head:
+        return text[: head.end()] + line + text[head.end() :]
+    return f"{text.rstrip()}\n\n[features]\n{line}"
 
 
 _PRISTINE = {format_config(Config(mode)): Config(mode) for mode in MODES}
@@ -81,7 +105,8 @@ def parse_config(text: str, path: str, *, writable: bool) -> Config:
             raise UnsupportedFormatError(path, detail)
         mode = section["mode"]
         features = document.get("features", {})
-        strange = list(features.get("incompatible", []))
+        incompatible = list(features.get("incompatible", []))
+        strange = [feature for feature in incompatible if feature != TWINS]
         if writable:
             strange += features.get("ro-compatible", [])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -90,13 +115,22 @@ def parse_config(text: str, path: str, *, writable: bool) -> Config:
         raise UnsupportedFormatError(path, f"features {', '.join(map(str, strange))}")
     if mode not in MODES:
         raise UnsupportedFormatError(path, f"mode {mode!r}")
-    return Config(mode)
+    return Config(mode, TWINS in incompatible)
 
 
 class Repository:
     """An open repository; a context manager. Not to be used in a forked child."""
 
-    def __init__(self, path: Path, config: Config, index: Index, objects: ObjectFiles) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        index: Index,
+        objects: ObjectFiles,
+        *,
+        writable: bool,
+    ) -> None:
+        self.writable = writable
         self.path = path
         self.config = config
         self.index = index
@@ -155,7 +189,37 @@ class Repository:
         except BaseException:
             objects.close()
             raise
-        return cls(path, config, index, objects)
+        opened = cls(path, config, index, objects, writable=writable)
+        if writable and not config.has_twins:
+            opened._upgrade(text)
+        return opened
+
+    @classmethod
+    def open_best(cls, path: Path) -> Repository:
+        """Open a repository for writing where that is allowed, else for reading. As `open`."""
+        try:
+            return cls.open(path, writable=True)
+        except ReadOnlyRepositoryError:
+            return cls.open(path)
+
+    def _upgrade(self, config: str) -> None:
+        """Make a repository of an older program ready for twins.
+
+        Dying in between leaves one that is ready, and knows no content yet of what it holds: that
+        is read again when it comes again.
+        """
+        durable.write_file(self.path / CONFIG_NAME, with_feature(config, TWINS).encode())
+        with self.index.transaction() as transaction:
+            transaction.put_all("content", list(_contents(transaction)))
+
+    def open_content(self, digest: Digest, file: RegularFile) -> int:
+        """Open the object file that holds the content of a file object, by its twin if need be.
+
+        Raises `ObjectMissingError`, `ObjectCorruptError`.
+        """
+        with self.index.snapshot() as snapshot:
+            holder = snapshot.find_holder(digest)
+        return self.objects.open_checked(holder, file)
 
     def close(self) -> None:
         """Close it."""
@@ -182,3 +246,11 @@ class Repository:
         self.objects.clean_staging()
         for path in self.path.glob(".tmp-*"):
             path.unlink()
+
+
+def _contents(snapshot: Snapshot) -> Iterator[tuple[Digest, Digest]]:
+    """(content digest, file digest) of every object that has an object file."""
+    for digest, encoded in snapshot.iter_objects("files"):
+        file = read_file(encoded)
+        if isinstance(file, RegularFile) and file.size and snapshot.find_holder(digest) == digest:
+            yield file.content, digest

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ostreefs_store.beneath import DIRECTORY_FLAGS, find_fstype
-from ostreefs_store.codec import encode_file, file_digest
+from ostreefs_store.codec import encode_file, file_digest, read_file
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
@@ -33,6 +33,7 @@ from ostreefs_store.statcache import (
     FACTS,
     KEPT_CTIME,
     NO_DIGEST,
+    UNKNOWN,
     DirectoryRecord,
     Modifiers,
     decode_record,
@@ -126,8 +127,10 @@ class Scanner:
         self._fingerprints: dict[int, bytes | None] = {}
         self._recognise = recognise
         self.started = time.time_ns()
-        self.special_files: list[tuple[Digest, bytes]] = []
-        """File objects (digest, canonical bytes) of symlinks, fifos and devices that were read."""
+        self.new_files: list[tuple[Digest, bytes]] = []
+        """File objects (digest, canonical bytes) that were made without reading content."""
+        self.new_twins: dict[Digest, Digest] = {}
+        """Those of them that have content, and their holders."""
 
     def walk(self, source_fd: int) -> Iterator[SourceDirectory]:
         """Yield every directory, parents first; the root has an empty path.
@@ -239,6 +242,8 @@ class Scanner:
             elif stat.S_ISREG(found.st_mode):
                 path = f"/proc/self/fd/{fd}/{name}"
                 own = self._recognise(found, path) if found.st_nlink > 1 else None
+                if own is None and before is not None and _only_ctime_differs(before[0], facts):
+                    own = self._describe_anew(directory, path, found, before[1])
                 if own is None:
                     directory.pending.append(position)
                 else:
@@ -250,7 +255,35 @@ class Scanner:
                 encoded = encode_file(file)
                 digest = file_digest(encoded)
                 directory.digests[position] = digest
-                self.special_files.append((digest, encoded))
+                self.new_files.append((digest, encoded))
+
+    def _describe_anew(
+        self, directory: SourceDirectory, path: str, found: os.stat_result, before: Digest
+    ) -> Digest | None:
+        """The object of a file whose metadata alone have changed; None when that is not certain.
+
+        Its ctime has moved and its mtime has not. A new mode, owner or xattr explains that; where
+        there is none the content may have changed and the mtime have been put back.
+        """
+        encoded = self._snapshot.find_file(before)
+        old = None if encoded is None else read_file(encoded)
+        if not isinstance(old, RegularFile):
+            return None
+        try:
+            xattrs = read_xattrs(path) if self._modifiers.xattrs else ()
+        except OSError as error:
+            name = os.path.basename(path)
+            raise _of_source(error, directory.path_of(name)) from None
+        file = regular_file(found, xattrs, old.content, self._modifiers)
+        if file == old:
+            return None
+        encoded = encode_file(file)
+        digest = file_digest(encoded)
+        if self._snapshot.find_file(digest) is None:
+            self.new_files.append((digest, encoded))
+            if file.size:
+                self.new_twins[digest] = self._snapshot.find_holder(before)
+        return digest
 
     def _read_special(
         self, directory: SourceDirectory, fd: int, name: str, found: os.stat_result
@@ -286,6 +319,11 @@ def _has_same_files(fd: int, record: DirectoryRecord) -> bool:
     except FileNotFoundError:
         return False
     return record.facts == pack_facts(facts)
+
+
+def _only_ctime_differs(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
+    """Whether a file that was not too young to be believed was changed, but not written to."""
+    return before[:3] == now[:3] and before[3] != UNKNOWN
 
 
 def modified_owner(found: os.stat_result, modifiers: Modifiers) -> tuple[int, int]:

@@ -381,7 +381,7 @@ async def test_a_bug_is_an_error_with_its_trace(
         raise ZeroDivisionError("oh")
 
     inode = await served.inode(b"file")
-    for method in ("lookup", "attributes", "file", "link_target", "xattrs", "list_directory"):
+    for method in ("lookup", "attributes", "content", "link_target", "xattrs", "list_directory"):
         monkeypatch.setattr(served.namespace, method, broken)
     operations, name = served.operations, XAttrNameT(b"user.x")
     for work in (

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ostreefs_store.batch import Batch
-from ostreefs_store.checkout import CheckoutOptions, CheckoutResult, checkout
+from ostreefs_store.checkout import CheckoutResult, checkout
 from ostreefs_store.commit import Message, Target, write_commit
 from ostreefs_store.consume import Left, delete_source
+from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.fsck import Problem, check_repository
 from ostreefs_store.ingest import Ingested, ingest_directory, open_source
 from ostreefs_store.model import Digest

@@ -22,6 +22,7 @@ STORE_BASE = (
     "globs",
     "codec",
     "layer",
+    "acl",
     "beneath",
     "durable",
     "content",
@@ -55,6 +56,10 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "locate": {"traverse"},
     "twins": {"verify"},
     "fsck": {"locate", "twins", "verify"},
+    "tarstream": set(),
+    "tarmember": set(),
+    "tarlayer": {"tarmember"},
+    "tarimport": {"batch", "known", "tarlayer", "tarmember", "tarstream"},
 }
 
 # package -> what nothing in it imports

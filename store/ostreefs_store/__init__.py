@@ -5,12 +5,13 @@ A synchronous library without FUSE, trio, argparse or printing. Each module impo
 above it in this list:
 
 - pure: `errors`, `model` (frozen types), `names` (validation), `globs` (patterns for refs),
-  `codec` (canonical bytes), `layer` (what is laid over a tree);
+  `codec` (canonical bytes), `layer` (what is laid over a tree), `acl`;
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
   `parallel` (forked workers);
 - the repository: `environment` and `index` (LMDB), `objects` (object files), `reflog`,
   `refs` (refs and revisions), `repository`, `statcache`;
 - operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
   `commit`, `directories`, `filemaker`, `checkout`, `diff`, `verify`, `locate`, `twins`,
-  `fsck`.
+  `fsck`;
+- tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`.
 """

@@ -62,7 +62,7 @@ def hash_file(fd: int, size: int, target: int | None = None) -> Digest:
     buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
     position = 0
     for start, end in segments(fd, size):
-        _hash_zeros(hasher, start - position)
+        hash_zeros(hasher, start - position)
         position = start
         while position < end:
             count = os.preadv(fd, [buffer[: end - position]], position)
@@ -72,13 +72,14 @@ def hash_file(fd: int, size: int, target: int | None = None) -> Digest:
             if target is not None:
                 write_at(target, buffer[:count], position)
             position += count
-    _hash_zeros(hasher, size - position)
+    hash_zeros(hasher, size - position)
     if target is not None:
         os.ftruncate(target, size)
     return Digest(hasher.digest())
 
 
-def _hash_zeros(hasher: blake3, count: int) -> None:
+def hash_zeros(hasher: blake3, count: int) -> None:
+    """Hash a hole of `count` bytes."""
     while count > 0:
         hasher.update(_zeros if count >= CHUNK else _zeros[:count])
         count -= CHUNK

@@ -256,6 +256,28 @@ class SourceHoldsRepositoryError(StoreError):
         self.path = path
 
 
+class ArchiveError(StoreError):
+    """A tar archive that is damaged, or holds what no tree may hold; nothing of it is committed.
+
+    `archive` is how the user named it, `member` the name in it that is to blame, if one is.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        archive: str = "",
+        member: bytes | None = None,
+        hint: str | None = None,
+    ) -> None:
+        where = [archive] if archive else []
+        where += [] if member is None else [f"member {printable(member) or '(no name)'}"]
+        super().__init__(": ".join([*where, detail]), hint=hint)
+        self.detail = detail
+        self.archive = archive
+        self.member = member
+
+
 class CheckoutConflictError(StoreError):
     """A file in the way of a checkout."""
 

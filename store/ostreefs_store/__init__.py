@@ -11,7 +11,7 @@ above it in this list:
 - the repository: `environment` and `index` (LMDB), `objects` (object files), `reflog`,
   `refs` (refs and revisions), `repository`, `statcache`;
 - operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
-  `commit`, `directories`, `filemaker`, `checkout`, `diff`, `verify`, `locate`, `twins`,
-  `fsck`;
+  `commit`, `directories`, `filemaker`, `checkout`, `diff`;
+- checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`.
 """

@@ -144,3 +144,10 @@ def rename_new(source: Path, target: Path) -> None:
             raise FileExistsError(error.errno, os.strerror(error.errno), str(target)) from None
         raise
     trace("rename_new:done")
+
+
+def unlink_at(dir_fd: int, name: str) -> None:
+    """Delete a file that nothing needs; not durable until the filesystem is synced."""
+    trace("unlink:before")
+    os.unlink(name, dir_fd=dir_fd)
+    trace("unlink:done")

@@ -20,6 +20,7 @@ from ostreefs_store.codec import (
     decode_file,
     decode_tree,
     file_digest,
+    read_file,
     tree_digest,
 )
 from ostreefs_store.errors import CorruptionError
@@ -108,6 +109,12 @@ def check_repository(
         )
 
 
+def find_broken(repository: Repository, problems: Iterable[Problem]) -> list[NeedingCommit]:
+    """The commits that need an object among these problems."""
+    with repository.index.snapshot() as snapshot:
+        return locate(snapshot, _lost(problems)).commits
+
+
 def _lost(problems: Iterable[Problem]) -> set[bytes]:
     return {problem.digest for problem in problems if problem.kind in {"file", "tree"}}
 
@@ -171,12 +178,10 @@ class _FileChecker:
 
     def _check(self, digest: Digest, encoded: bytes, *, is_twin: bool) -> Fault | int | None:
         """A fault; the number of a whole inode if known; None when there is nothing to say."""
-        try:
-            file = decode_file(encoded)
-        except CorruptionError as error:
-            return Fault(State.RECORD, str(error))
-        if file_digest(encoded) != digest:
-            return Fault(State.RECORD, "its record in the index does not match its digest")
+        wrong = find_file_problem(digest, encoded)
+        if wrong is not None:
+            return Fault(State.RECORD, wrong)
+        file = read_file(encoded)
         if is_twin or not isinstance(file, RegularFile) or not file.size:
             return None
         look = inspect_stat if self._quick else inspect
@@ -232,6 +237,15 @@ def find_tree_problem(digest: Digest, encoded: bytes) -> str | None:
     except CorruptionError as error:
         return str(error)
     return None if tree_digest(encoded) == digest else _WRONG
+
+
+def find_file_problem(digest: Digest, encoded: bytes) -> str | None:
+    """What is wrong with the record of a file object, if anything."""
+    try:
+        decode_file(encoded)
+    except CorruptionError as error:
+        return str(error)
+    return None if file_digest(encoded) == digest else _WRONG
 
 
 def _missing_from(snapshot: Snapshot, encoded: bytes) -> set[tuple[str, Digest]]:

@@ -376,6 +376,10 @@ class Transaction(Snapshot):
         deleted: bool = self._transaction.delete(key, value, db=self._index.database(database))
         return deleted
 
+    def clear(self, database: str) -> None:
+        """Forget all keys of a database."""
+        self._transaction.drop(self._index.database(database), delete=False)
+
     def commit(self) -> None:
         """Make everything durable and visible."""
         self._transaction.commit()

@@ -37,3 +37,24 @@ def shared_lock(
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def exclusive_lock(
+    repository: Path, *, on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Have the repository alone while the block runs: objects may be deleted.
+
+    Waits until every reader and writer has ended; `on_wait` is called first if that is needed.
+    """
+    fd = os.open(repository / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -27,12 +27,12 @@ from ostreefs_store.errors import (
     UnsupportedFormatError,
 )
 from ostreefs_store.index import Index
-from ostreefs_store.lock import LOCK_NAME, shared_lock
+from ostreefs_store.lock import LOCK_NAME, exclusive_lock, shared_lock
 from ostreefs_store.model import RegularFile
 from ostreefs_store.objects import MODES, Mode, ObjectFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ostreefs_store.index import Snapshot
@@ -240,6 +240,13 @@ class Repository:
         ``config.toml``.
         """
         with shared_lock(self.path, when_alone=self._clean if writing else None):
+            yield
+
+    @contextmanager
+    def alone(self, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Have nobody else use any object while the block runs; `on_wait` if others do now."""
+        with exclusive_lock(self.path, on_wait=on_wait):
+            self._clean()
             yield
 
     def _clean(self) -> None:

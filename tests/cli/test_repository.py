@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`init` and `fsck`, and repositories that are none."""
+"""`init`, and repositories that are none."""
 
 import os
 from pathlib import Path
@@ -63,35 +63,6 @@ def test_newer_format(cli: Cli) -> None:
     config.write_text(text.replace("ro-compatible = []", 'ro-compatible = ["quota"]'))
     assert cli("refs") == ""
     assert "quota" in cli.fails("commit", "-b", "main", "/nowhere")
-
-
-def test_fsck(cli: Cli, source: Path) -> None:
-    cli.commit(source)
-    lines = cli.lines("fsck")
-    assert lines[0].startswith("fsck: checked 1 commits, ")
-    assert lines[-1] == "fsck: no damage found"
-    assert cli("fsck", "-q") == ""
-    assert cli("fsck", "--quiet") == ""
-    report = cli.json("fsck")
-    assert (report["commits"], report["problems"]) == (1, [])
-    assert report["files"] > 5
-
-
-def test_fsck_finds_damage(cli: Cli, source: Path) -> None:
-    cli.commit(source)
-    [document] = cli.json("ls", "main", "/usr/bin/tool")
-    digest = document["digest"]
-    (cli.repository / "objects" / digest[:2] / digest[2:]).unlink()
-    for words in (["fsck"], ["fsck", "-q"]):
-        done = cli.run(*words)
-        assert done.returncode == 3
-        assert done.stderr == b""
-        assert done.stdout.decode().startswith(f"file {digest}: ")
-        assert b"fsck: damage found: 1\n" in done.stdout
-        assert b"no damage" not in done.stdout
-    done = cli.run("--json", "fsck")
-    assert done.returncode == 3
-    assert digest.encode() in done.stdout
 
 
 def test_damage_found_by_the_way(cli: Cli, source: Path) -> None:

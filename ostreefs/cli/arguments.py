@@ -52,6 +52,9 @@ class Arguments(argparse.Namespace):
 class Parser(argparse.ArgumentParser):
     """A parser of one verb. Wrong usage is one line, and exit status 2."""
 
+    has_paths = False
+    """Whether the words after ``--`` are paths, and go into `paths` alone."""
+
     def __init__(self, *, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
         group = self.add_argument_group("global options")
@@ -70,8 +73,11 @@ class Parser(argparse.ArgumentParser):
         argparse forgets the ``--`` in between, hence the marks.
         """
         end = words.index("--") if "--" in words else len(words)
-        marked = [*words[: end + 1], *(_MARK + word for word in words[end + 1 :])]
-        parsed = self.parse_intermixed_args(marked, namespace=Arguments())
+        after = words[end + 1 :]
+        marked = [] if self.has_paths else [_MARK + word for word in after]
+        parsed = self.parse_intermixed_args([*words[: end + 1], *marked], namespace=Arguments())
+        if self.has_paths:
+            parsed.paths = list(after)
         for name, value in vars(parsed).items():
             setattr(parsed, name, _unmark(value))
         return parsed

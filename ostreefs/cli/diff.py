@@ -3,37 +3,189 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
-from ostreefs.cli.output import print_json, print_line
-from ostreefs_store.diff import diff_trees
+from ostreefs.cli.output import format_size, print_json, print_line
+from ostreefs_store.diff import Change, State, diff_trees
+from ostreefs_store.model import RegularFile
 from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ostreefs.cli.arguments import Arguments, Parser
+    from ostreefs_store.diffstat import Count, Stats
+    from ostreefs_store.repository import Repository
+
+_LETTERS = {
+    "type": "t",
+    "content": "c",
+    "target": "c",
+    "device": "c",
+    "mode": "m",
+    "owner": "o",
+    "xattrs": "x",
+}
 
 
 def add_diff_arguments(parser: Parser) -> None:
-    """Options of `diff`."""
-    parser.add_argument("old", metavar="REV", help="the older commit, or the only one")
-    parser.add_argument(
-        "new", metavar="REV", nargs="?", help="the newer commit (without it: REV^ and REV)"
-    )
+    """Options of `diff`, with ostree's spellings."""
+    parser.has_paths = True
+    parser.usage = "ostreefs diff [options] REV [REV] [-- PATH…]"
+    add = parser.add_argument
+    add("--stats", action="store_true", help="count what differs, instead of listing it")
+    add("-p", "--patch", action="store_true", help="print text diffs, instead of the list")
+    add("--fs-diff", action="store_true", help="print the list, too, with --stats or -p")
+    add("old", metavar="REV", help="the older commit, or the only one")
+    add("new", metavar="REV", nargs="?", help="the newer commit (without it: REV^ and REV)")
 
 
 def run_diff(arguments: Arguments) -> int:
-    """Print a letter (A, D, M) and the path of everything that differs."""
+    """Tell what differs between two commits."""
     old, new = arguments.old, arguments.new
     if new is None:
         old, new = f"{old}^", old
-    documents: list[dict[str, object]] = []
-    with arguments.open_repository() as repository, repository.index.snapshot() as snapshot:
-        roots = [read_commit(snapshot, resolve(snapshot, rev)).root for rev in (old, new)]
-        for change in diff_trees(snapshot, roots[0], roots[1]):
-            if arguments.json:
-                documents.append({"change": change.kind, "path": change.path})
-            else:
-                print_line(f"{change.kind}    ".encode() + change.path)
-    if arguments.json:
-        print_json(documents)
+    paths = [os.fsencode(path) for path in arguments.paths]
+    with (
+        arguments.open_repository() as repository,
+        repository.in_use(),
+        repository.index.snapshot() as snapshot,
+    ):
+        commits = [resolve(snapshot, revision) for revision in (old, new)]
+        roots = [read_commit(snapshot, commit).root for commit in commits]
+        changes = diff_trees(snapshot, roots[0], roots[1], paths)
+        if arguments.json:
+            document = _describe_all(repository, changes, arguments)
+            print_json({"old": commits[0].hex(), "new": commits[1].hex(), **document})
+        else:
+            _print_all(repository, changes, arguments)
     return 0
+
+
+def _print_all(repository: Repository, changes: Iterator[Change], arguments: Arguments) -> None:
+    stats = _new_stats(arguments)
+    with_list = arguments.fs_diff or not (arguments.stats or arguments.patch)
+    later: list[Change] = []
+    for change in changes:
+        if with_list:
+            print_line(format_change(change))
+        if stats is not None:
+            stats.add(change)
+        if arguments.patch:
+            later.append(change)
+    if stats is not None:
+        print("\n".join(format_stats(stats)))
+    for change in later:
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(_patch_of(repository, change))
+
+
+def _new_stats(arguments: Arguments) -> Stats | None:
+    if not arguments.stats:
+        return None
+    from ostreefs_store.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
+
+    return Stats()
+
+
+def format_change(change: Change) -> bytes:
+    """A line as of ostree: a letter, four columns, the path.
+
+    The columns are blank, as ostree has them, where content alone was modified; else they say what
+    was: c for content, m mode, o owner, x extended attributes, t type.
+    """
+    letters = "".join(_LETTERS[aspect] for aspect in change.aspects)
+    return f"{change.kind}{'' if letters == 'c' else letters:<4}".encode() + change.path
+
+
+def _patch_of(repository: Repository, change: Change) -> Iterator[bytes]:
+    from ostreefs_store.patch import format_patch  # noqa: PLC0415 -- only for those who use it
+
+    def read(state: State) -> bytes:
+        assert isinstance(state.item, RegularFile)
+        if state.item.size == 0:
+            return b""
+        with open(repository.open_content(state.digest, state.item), "rb") as file:
+            return file.read()
+
+    return format_patch(change, read)
+
+
+# ---- statistics ----
+
+
+def format_stats(stats: Stats) -> Iterator[str]:
+    """Lines that say how much differs."""
+    yield f"Added:     {_format_count(stats.added)}"
+    yield f"Deleted:   {_format_count(stats.deleted)}"
+    modified = stats.modified
+    sizes = f"{format_size(stats.old_size)} -> {format_size(stats.new_size)}"
+    yield f"Modified:  {_format_number(modified.files, modified.directories)} ({sizes})"
+    if stats.aspects:
+        told = ", ".join(f"{aspect} {number}" for aspect, number in stats.aspects.items())
+        yield f"           {told}; metadata alone {stats.metadata_only}"
+    sign = "-" if stats.growth < 0 else "+"
+    yield f"Size:      {sign}{format_size(abs(stats.growth))}"
+
+
+def _format_count(count: Count) -> str:
+    return f"{_format_number(count.files, count.directories)} ({format_size(count.size)})"
+
+
+def _format_number(files: int, directories: int) -> str:
+    words = [f"{files} file{'' if files == 1 else 's'}"]
+    if directories:
+        words.append(f"{directories} director{'y' if directories == 1 else 'ies'}")
+    return ", ".join(words)
+
+
+# ---- JSON ----
+
+
+def _describe_all(
+    repository: Repository, changes: Iterator[Change], arguments: Arguments
+) -> dict[str, object]:
+    from ostreefs_store.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
+
+    stats = Stats()
+    documents: list[dict[str, object]] = []
+    for change in changes:
+        stats.add(change)
+        documents.append(_describe(change))
+        if arguments.patch:
+            documents[-1]["patch"] = b"".join(_patch_of(repository, change))
+    return {"changes": documents, "stats": describe_stats(stats)}
+
+
+def _describe(change: Change) -> dict[str, object]:
+    from ostreefs.cli.items import describe  # noqa: PLC0415 -- only for those who ask for it
+
+    return {
+        "change": change.kind,
+        "path": change.path,
+        "modified": change.aspects,
+        "old": describe(*change.old) if change.old else None,
+        "new": describe(*change.new) if change.new else None,
+    }
+
+
+def describe_stats(stats: Stats) -> dict[str, object]:
+    """Statistics as a JSON document; sizes in bytes."""
+    return {
+        **{name: _describe_count(getattr(stats, name)) for name in ("added", "deleted")},
+        "modified": {
+            "files": stats.modified.files,
+            "directories": stats.modified.directories,
+            "metadata_only": stats.metadata_only,
+            "aspects": stats.aspects,
+            "old_size": stats.old_size,
+            "new_size": stats.new_size,
+        },
+        "growth": stats.growth,
+    }
+
+
+def _describe_count(count: Count) -> dict[str, int]:
+    return {"files": count.files, "directories": count.directories, "size": count.size}

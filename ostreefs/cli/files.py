@@ -7,13 +7,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ostreefs.cli.items import KINDS, describe
 from ostreefs.cli.output import print_json, print_line
 from ostreefs_store.errors import PathNotFoundError
 from ostreefs_store.model import (
-    BlockDevice,
-    CharDevice,
     Digest,
-    Fifo,
     RegularFile,
     Symlink,
     Tree,
@@ -30,14 +28,6 @@ if TYPE_CHECKING:
     from ostreefs_store.repository import Repository
 
 _CHUNK = 1 << 20
-_KINDS: dict[type, tuple[str, str]] = {
-    Tree: ("d", "directory"),
-    RegularFile: ("-", "file"),
-    Symlink: ("l", "symlink"),
-    Fifo: ("p", "fifo"),
-    CharDevice: ("c", "char"),
-    BlockDevice: ("b", "block"),
-}
 
 
 def add_ls_arguments(parser: Parser) -> None:
@@ -59,7 +49,7 @@ def run_ls(arguments: Arguments) -> int:
         root = read_commit(snapshot, resolve(snapshot, arguments.revision)).root
         for node in _listed(snapshot, root, arguments):
             if arguments.json:
-                documents.append(_as_document(node))
+                documents.append({"path": node.path, **describe(node.digest, node.item)})
             elif arguments.nul_filenames_only:
                 sys.stdout.buffer.write(node.path + b"\0")
             else:
@@ -83,7 +73,7 @@ def _listed(snapshot: Snapshot, root: Digest, arguments: Arguments) -> Iterator[
 def _format(node: Node, *, checksum: bool, xattrs: bool) -> bytes:
     item = node.item
     size = item.size if isinstance(item, RegularFile) else 0
-    line = f"{_KINDS[type(item)][0]}{item.mode:05o} {item.uid} {item.gid} {size:6d} "
+    line = f"{KINDS[type(item)][0]}{item.mode:05o} {item.uid} {item.gid} {size:6d} "
     if checksum:
         line += f"{node.digest.hex()} "
     if xattrs:
@@ -96,29 +86,6 @@ def _format_xattrs(xattrs: Xattrs) -> str:
     return ", ".join(
         f"{name.decode(errors='backslashreplace')}=0x{value.hex()}" for name, value in xattrs
     )
-
-
-def _as_document(node: Node) -> dict[str, object]:
-    item = node.item
-    document: dict[str, object] = {
-        "path": node.path,
-        "kind": _KINDS[type(item)][1],
-        "mode": f"{item.mode:04o}",
-        "uid": item.uid,
-        "gid": item.gid,
-        "digest": node.digest.hex(),
-        "xattrs": {os.fsdecode(name): value.hex() for name, value in item.xattrs},
-    }
-    match item:
-        case RegularFile():
-            document |= {"size": item.size, "content": item.content.hex()}
-        case Symlink():
-            document |= {"target": item.target}
-        case CharDevice() | BlockDevice():
-            document |= {"major": item.major, "minor": item.minor}
-        case _:
-            pass
-    return document
 
 
 def add_cat_arguments(parser: Parser) -> None:
@@ -140,7 +107,7 @@ def run_cat(arguments: Arguments) -> int:
 
 def _print_file(repository: Repository, node: Node) -> None:
     if not isinstance(node.item, RegularFile):
-        raise PathNotFoundError(node.path, f"is not a regular file ({_KINDS[type(node.item)][1]})")
+        raise PathNotFoundError(node.path, f"is not a regular file ({KINDS[type(node.item)][1]})")
     if node.item.size == 0:
         return
     with open(repository.open_content(node.digest, node.item), "rb") as file:

@@ -13,5 +13,6 @@ above it in this list:
 - operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
   `commit`, `directories`, `filemaker`, `checkout`, `diff`;
 - checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
+- what differs: `diffstat`, `textdiff`, `patch`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`.
 """

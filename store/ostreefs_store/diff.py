@@ -5,15 +5,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ostreefs_store.model import Digest, Tree, TreeEntry
-from ostreefs_store.traverse import Node, find_node, iter_children, iter_nodes
+from ostreefs_store.codec import Entry, read_entries, read_file
+from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
+from ostreefs_store.model import (
+    BlockDevice,
+    CharDevice,
+    Digest,
+    File,
+    RegularFile,
+    Symlink,
+    TreeHead,
+)
+from ostreefs_store.traverse import find_entry, split_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ostreefs_store.index import Snapshot
 
 ChangeKind = Literal["A", "D", "M"]
+Aspect = Literal["type", "content", "target", "device", "mode", "owner", "xattrs"]
+
+_RUN = 128
+"""How many entries are compared at a time."""
+
+
+class State(NamedTuple):
+    """What a path is in one of the trees; of a directory its own metadata alone."""
+
+    digest: Digest
+    item: TreeHead | File
 
 
 class Change(NamedTuple):
@@ -21,66 +42,204 @@ class Change(NamedTuple):
 
     kind: ChangeKind
     path: bytes
-    old: Node | None
-    new: Node | None
+    old: State | None
+    new: State | None
+
+    @property
+    def aspects(self) -> tuple[Aspect, ...]:
+        """What was modified; nothing for what was added or deleted."""
+        if self.old is None or self.new is None:
+            return ()
+        return compare(self.old.item, self.new.item)
 
 
-def diff_trees(snapshot: Snapshot, old: Digest, new: Digest) -> Iterator[Change]:
+def compare(old: TreeHead | File, new: TreeHead | File) -> tuple[Aspect, ...]:
+    """In which respects two items differ; a size never differs without the content."""
+    found: list[Aspect] = []
+    if type(old) is not type(new):
+        found.append("type")
+    elif (substance := _substance(old)) != _substance(new):
+        found.append(substance[0])
+    is_link = isinstance(old, Symlink) or isinstance(new, Symlink)
+    if old.mode != new.mode and not is_link:  # a link's mode says nothing
+        found.append("mode")
+    if (old.uid, old.gid) != (new.uid, new.gid):
+        found.append("owner")
+    if old.xattrs != new.xattrs:
+        found.append("xattrs")
+    return tuple(found)
+
+
+def _substance(item: TreeHead | File) -> tuple[Aspect, object]:
+    """What an item is beside its metadata."""
+    match item:
+        case RegularFile():
+            return "content", item.content
+        case Symlink():
+            return "target", item.target
+        case CharDevice() | BlockDevice():
+            return "device", (item.major, item.minor)
+        case _:
+            return "type", type(item)
+
+
+class _Ref(NamedTuple):
+    """An entry of a directory, with the canonical bytes of its file object."""
+
+    is_tree: bool
+    digest: Digest
+    encoded: bytes | None = None
+
+
+class _Pair(NamedTuple):
+    """A path, and what is there in either tree."""
+
+    path: bytes
+    old: _Ref | None
+    new: _Ref | None
+
+
+def diff_trees(
+    snapshot: Snapshot, old: Digest, new: Digest, paths: Sequence[bytes] = ()
+) -> Iterator[Change]:
     """Every path that differs, in the order of paths; directories before what they hold.
 
-    A directory is modified when its own metadata differ. The cost is that of what differs.
+    A directory is modified when its own metadata differ. With `paths`, these alone and what is
+    below them; `PathNotFoundError` for one that is in neither tree. The cost is that of what
+    differs.
     """
-    if old != new:
-        old_root, new_root = find_node(snapshot, old, b"/"), find_node(snapshot, new, b"/")
-        yield from _diff_nodes(snapshot, old_root, new_root)
+    found = {split_path(path): _find_pair(snapshot, old, new, path) for path in paths or [b"/"]}
+    stack = [found[parts] for parts in _outermost(found)]
+    stack.reverse()
+    while stack:
+        pair = stack.pop()
+        before, after = pair.old, pair.new
+        if before is not None and after is not None:
+            if before.digest == after.digest and before.is_tree == after.is_tree:
+                continue
+            if before.is_tree != after.is_tree:
+                stack += (_Pair(pair.path, None, after), _Pair(pair.path, before, None))
+                continue
+        change, below = _examine(snapshot, pair)
+        if change is not None:
+            yield change
+        stack.extend(reversed(below))
 
 
-def _diff_nodes(snapshot: Snapshot, old: Node, new: Node) -> Iterator[Change]:
-    both_trees = isinstance(old.item, Tree) and isinstance(new.item, Tree)
-    if not both_trees:
-        if isinstance(old.item, Tree) or isinstance(new.item, Tree):
-            yield from _whole(snapshot, "D", old)
-            yield from _whole(snapshot, "A", new)
-        else:
-            yield Change("M", new.path, old, new)
-        return
-    if _own_metadata(old) != _own_metadata(new):
-        yield Change("M", new.path, old, new)
-    for before, after in _pair_children(snapshot, old, new):
-        if before is None:
-            assert after is not None
-            yield from _whole(snapshot, "A", after)
-        elif after is None:
-            yield from _whole(snapshot, "D", before)
-        elif before.digest != after.digest:
-            yield from _diff_nodes(snapshot, before, after)
+def _outermost(paths: Iterable[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
+    """Paths sorted, without those that lie below another one."""
+    kept: list[tuple[bytes, ...]] = []
+    for parts in sorted(paths):
+        if not kept or parts[: len(kept[-1])] != kept[-1]:
+            kept.append(parts)
+    return kept
 
 
-def _whole(snapshot: Snapshot, kind: ChangeKind, top: Node) -> Iterator[Change]:
-    for node in iter_nodes(snapshot, top):
-        yield Change(kind, node.path, node if kind == "D" else None, node if kind == "A" else None)
+def _find_pair(snapshot: Snapshot, old: Digest, new: Digest, path: bytes) -> _Pair:
+    found = [find_entry(snapshot, root, path) for root in (old, new)]
+    if found == [None, None]:
+        raise PathNotFoundError(path)
+    refs = [
+        None if entry is None else _Ref(*entry, None if entry[0] else _read(snapshot, entry[1]))
+        for entry in found
+    ]
+    return _Pair(b"/" + b"/".join(split_path(path)), refs[0], refs[1])
 
 
-def _own_metadata(node: Node) -> tuple[object, ...]:
-    item = node.item
-    return item.mode, item.uid, item.gid, item.xattrs
+def _read(snapshot: Snapshot, digest: Digest) -> bytes:
+    encoded = snapshot.find_file(digest)
+    if encoded is None:
+        raise ObjectMissingError("file", digest)
+    return encoded
 
 
-def _pair_children(
-    snapshot: Snapshot, old: Node, new: Node
-) -> Iterator[tuple[Node | None, Node | None]]:
-    """Children by name that are not the same object on both sides."""
-    assert isinstance(old.item, Tree)
-    assert isinstance(new.item, Tree)
-    same = set(old.item.entries) & set(new.item.entries)
-    before = {node.path: node for node in iter_children(snapshot, _without(old, same))}
-    after = {node.path: node for node in iter_children(snapshot, _without(new, same))}
-    for path in sorted(before.keys() | after.keys()):
-        yield before.get(path), after.get(path)
+def _examine(snapshot: Snapshot, pair: _Pair) -> tuple[Change | None, list[_Pair]]:
+    """How a path itself changed, if it did, and what differs in the directory that it is."""
+    path, old, new = pair
+    if not any(ref.is_tree for ref in (old, new) if ref is not None):
+        return _change(path, _file_state(old), _file_state(new)), []
+    before, old_entries = _open(snapshot, old)
+    after, new_entries = _open(snapshot, new)
+    differing = list(differing_entries(old_entries, new_entries))
+    below = _resolve_files(snapshot, path, differing)
+    if before is not None and after is not None and before.item == after.item:
+        return None, below
+    return _change(path, before, after), below
 
 
-def _without(node: Node, same: set[TreeEntry]) -> Node:
-    tree = node.item
-    assert isinstance(tree, Tree)
-    kept = tuple(entry for entry in tree.entries if entry not in same)
-    return node._replace(item=Tree(tree.mode, tree.uid, tree.gid, tree.xattrs, kept))
+def _change(path: bytes, old: State | None, new: State | None) -> Change:
+    kind: ChangeKind = "A" if old is None else "D" if new is None else "M"
+    return Change(kind, path, old, new)
+
+
+def _file_state(ref: _Ref | None) -> State | None:
+    if ref is None:
+        return None
+    assert ref.encoded is not None
+    return State(ref.digest, read_file(ref.encoded))
+
+
+def _open(snapshot: Snapshot, ref: _Ref | None) -> tuple[State | None, list[Entry]]:
+    if ref is None:
+        return None, []
+    head, entries = read_tree_entries(snapshot, ref.digest)
+    return State(ref.digest, head), entries
+
+
+def read_tree_entries(snapshot: Snapshot, digest: Digest) -> tuple[TreeHead, list[Entry]]:
+    """A tree as `read_entries` gives it. Raises `ObjectMissingError`."""
+    encoded = snapshot.find_tree(digest)
+    if encoded is None:
+        raise ObjectMissingError("tree", digest)
+    return read_entries(encoded)
+
+
+Differing = tuple["Entry | None", "Entry | None"]
+"""An entry of one directory, of the other, or of both under one name."""
+
+
+def differing_entries(old: Sequence[Entry], new: Sequence[Entry]) -> Iterator[Differing]:
+    """Entries by name that are not the same object on both sides, in the order of names.
+
+    Both are sorted. Runs that are equal are skipped as fast as lists compare.
+    """
+    here = there = 0
+    while here < len(old) and there < len(new):
+        if old[here : here + _RUN] == new[there : there + _RUN]:
+            here += _RUN
+            there += _RUN
+            continue
+        end = here + _RUN
+        while here < min(end, len(old)) and there < len(new):
+            before, after = old[here], new[there]
+            if before != after:
+                yield (
+                    before if before[0] <= after[0] else None,
+                    (after if after[0] <= before[0] else None),
+                )
+            here += before[0] <= after[0]
+            there += after[0] <= before[0]
+    yield from ((entry, None) for entry in old[here:])
+    yield from ((None, entry) for entry in new[there:])
+
+
+def _resolve_files(
+    snapshot: Snapshot, above: bytes, differing: Iterable[Differing]
+) -> list[_Pair]:
+    """What the index holds for entries of a directory, looked up at once."""
+    pairs = list(differing)
+    wanted = [entry[2] for pair in pairs for entry in pair if entry is not None and not entry[1]]
+    files = snapshot.find_files(wanted)
+
+    def resolve(entry: Entry | None) -> _Ref | None:
+        if entry is None or entry[1]:
+            return None if entry is None else _Ref(True, entry[2])
+        encoded = files.get(entry[2])
+        if encoded is None:
+            raise ObjectMissingError("file", entry[2])
+        return _Ref(False, entry[2], encoded)
+
+    prefix = above if above == b"/" else above + b"/"
+    return [
+        _Pair(prefix + (old or new or (b"",))[0], resolve(old), resolve(new)) for old, new in pairs
+    ]

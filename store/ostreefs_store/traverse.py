@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs_store.codec import decode_file, decode_tree
+from ostreefs_store.codec import decode_file, decode_tree, read_entries
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
 from ostreefs_store.model import Commit, Digest, File, Symlink, Tree
 from ostreefs_store.refs import read_commit
@@ -46,9 +47,7 @@ def find_node(snapshot: Snapshot, root: Digest, path: bytes) -> Node:
     Raises `PathNotFoundError`.
     """
     node = Node(b"/", root, read_tree_object(snapshot, root))
-    for name in path.split(b"/"):
-        if name in {b"", b"."}:
-            continue
+    for name in split_path(path):
         if not isinstance(node.item, Tree):
             kind = "a symbolic link" if isinstance(node.item, Symlink) else "not a directory"
             raise PathNotFoundError(path, f"{node.path.decode(errors='replace')} is {kind}")
@@ -60,6 +59,28 @@ def find_node(snapshot: Snapshot, root: Digest, path: bytes) -> Node:
         read = read_tree_object if entry.is_tree else read_file_object
         node = Node(_join(node.path, name), entry.digest, read(snapshot, entry.digest))
     return node
+
+
+def split_path(path: bytes) -> tuple[bytes, ...]:
+    """The names in a path; ``.`` and empty components are skipped."""
+    return tuple(name for name in path.split(b"/") if name not in {b"", b"."})
+
+
+def find_entry(snapshot: Snapshot, root: Digest, path: bytes) -> tuple[bool, Digest] | None:
+    """Whether what a path names is a tree, and its digest; None when there is nothing."""
+    found = True, root
+    for name in split_path(path):
+        if not found[0]:
+            return None
+        encoded = snapshot.find_tree(found[1])
+        if encoded is None:
+            raise ObjectMissingError("tree", found[1])
+        entries = read_entries(encoded)[1]
+        position = bisect_left(entries, (name,))
+        if position == len(entries) or entries[position][0] != name:
+            return None
+        found = entries[position][1:]
+    return found
 
 
 def iter_children(snapshot: Snapshot, node: Node) -> Iterator[Node]:

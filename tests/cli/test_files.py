@@ -120,7 +120,9 @@ def test_awkward_names(cli: Cli, tmp_path: Path) -> None:
     done = cli.run("diff", "main")
     assert b"D    /files/not utf-8 \xff\xfe\n" in done.stdout
     changes = json.loads(cli.run("--json", "diff", "main").stdout)
-    assert b"/files/not utf-8 \xff\xfe" in {os.fsencode(change["path"]) for change in changes}
+    assert b"/files/not utf-8 \xff\xfe" in {
+        os.fsencode(change["path"]) for change in changes["changes"]
+    }
 
 
 @pytest.mark.usefixtures("commit")
@@ -172,19 +174,92 @@ def test_diff(cli: Cli, commit: str, source: Path) -> None:
         "D    /etc/empty",
         "A    /etc/new.d",
         "A    /etc/new.d/new",
-        "M    /usr/bin/tool",
+        "Mm   /usr/bin/tool",
         "M    /usr/lib/same",
-        "M    /usr/share",
+        "Mm   /usr/share",
     ]
     assert cli.lines("diff", commit, "main") == expected
     assert cli.lines("diff", "main") == expected
-    assert cli.json("diff", commit, "main") == [
-        {"change": line[0], "path": line[5:]} for line in expected
+    document = cli.json("diff", commit, "main")
+    assert (document["old"], document["new"]) == (commit, cli("rev-parse", "main").strip())
+    assert [(change["change"], change["path"]) for change in document["changes"]] == [
+        (line[0], line[5:]) for line in expected
     ]
+    assert [change["modified"] for change in document["changes"]] == [
+        *([], [], []),
+        *(["mode"], ["content"], ["mode"]),
+    ]
+    tool = document["changes"][3]
+    assert (tool["old"]["mode"], tool["new"]["mode"]) == ("0755", "0700")
+    assert document["changes"][0]["new"] is None
+    assert document["stats"]["added"] == {"files": 1, "directories": 1, "size": 3}
+    assert document["stats"]["modified"]["aspects"] == {"mode": 2, "content": 1}
+    assert cli.lines("diff", "main", "--", "usr/bin", "/etc/empty") == [expected[0], expected[3]]
+    assert cli.lines("diff", "main", commit, "--", "usr/bin") == [expected[3]]
+    assert "no such file" in cli.fails("diff", "main", "--", "nothing")
     assert cli.lines("diff", "main", commit)[0] == "A    /etc/empty"
     assert cli("diff", "main", "main") == ""
-    assert cli.json("diff", "main", "main") == []
+    assert cli.json("diff", "main", "main")["changes"] == []
     assert "not found" in cli.fails("diff", commit)
+
+
+def test_diff_letters(cli: Cli, commit: str, source: Path) -> None:
+    tool = source / "usr/bin/tool"
+    write(tool, b"other", 0o700)
+    (source / "etc/nowhere").unlink()
+    (source / "etc/nowhere").write_text("no link any more")
+    (source / "bin").unlink()
+    (source / "bin").symlink_to("elsewhere")
+    os.setxattr(source / "usr/share/same", "user.x", b"y")
+    cli.commit(source)
+    assert cli.lines("diff", "main") == [
+        "M    /bin",
+        "Mt   /etc/nowhere",
+        "Mcm  /usr/bin/tool",
+        "Mx   /usr/share/same",
+    ]
+
+
+def test_diff_stats(cli: Cli, commit: str, source: Path) -> None:
+    (source / "usr/bin/tool").chmod(0o700)
+    write(source / "usr/lib/same", b"other")
+    cli.commit(source)
+    expected = [
+        "Added:     0 files (0 B)",
+        "Deleted:   0 files (0 B)",
+        "Modified:  2 files (12 B -> 5 B)",
+        "           mode 1, content 1; metadata alone 1",
+        "Size:      -7 B",
+    ]
+    listing = ["Mm   /usr/bin/tool", "M    /usr/lib/same"]
+    assert cli.lines("diff", "--stats", "main") == expected
+    assert cli.lines("diff", "--stats", "--fs-diff", "main") == listing + expected
+    assert cli.lines("diff", "--fs-diff", "main") == listing
+    assert cli.lines("diff", "--stats", "main", "main")[2:] == [
+        "Modified:  0 files (0 B -> 0 B)",
+        "Size:      +0 B",
+    ]
+
+
+def test_diff_patch(cli: Cli, commit: str, source: Path) -> None:
+    """Also of what has no object file of its own, and of what is empty."""
+    write(source / "usr/lib/same", b"same content", 0o600)
+    write(source / "etc/empty", b"no more\n")
+    cli.commit(source)
+    write(source / "usr/lib/same", b"other content\n", 0o600)
+    cli.commit(source)
+    patch = cli.lines("diff", "-p", commit, "main")
+    assert [line for line in patch if not line.startswith("index ")] == [
+        *("diff --git a/etc/empty b/etc/empty", "--- a/etc/empty", "+++ b/etc/empty"),
+        *("@@ -0,0 +1 @@", "+no more"),
+        *("diff --git a/usr/lib/same b/usr/lib/same", "old mode 100644", "new mode 100600"),
+        *("--- a/usr/lib/same", "+++ b/usr/lib/same", "@@ -1 +1 @@"),
+        *("-same content", "\\ No newline at end of file", "+other content"),
+    ]
+    assert cli.lines("diff", "--patch", "main", "--", "usr")[0].startswith("diff --git a/usr/lib")
+    [change] = cli.json("diff", "-p", "main")["changes"]
+    assert change["patch"].splitlines() == cli.lines("diff", "-p", "main")
+    assert "-same content" in cli.lines("diff", "-p", "main")
 
 
 # ---- checkout

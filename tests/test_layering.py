@@ -65,6 +65,8 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "tarstream": set(),
     "tarmember": set(),
     "tarlayer": {"tarmember"},
+    "tarheader": {"tarmember"},
+    "export": {"tarheader", "traverse"},
     "tarimport": {"batch", "known", "tarlayer", "tarmember", "tarstream"},
 }
 

@@ -44,6 +44,7 @@ VERBS = {
     "ls": ("files", "List files of a commit"),
     "cat": ("files", "Print files of a commit"),
     "checkout": ("checkout", "Check out a commit as ordinary files"),
+    "export": ("export", "Write a commit as a tar archive"),
     "diff": ("diff", "Show which paths differ between two commits"),
     "fsck": ("fsck", "Check the repository against its digests"),
     "mount": ("mount", "Mount a commit, or all of them"),

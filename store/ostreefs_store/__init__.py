@@ -14,5 +14,5 @@ above it in this list:
   `commit`, `directories`, `filemaker`, `checkout`, `diff`;
 - checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
 - what differs: `diffstat`, `textdiff`, `patch`;
-- tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`.
+- tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.
 """

@@ -26,6 +26,12 @@ _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"BZh", "bzip2"),
 )
 _MAGIC_SIZE = 6
+_SUFFIXES: dict[str, Compression] = {
+    **dict.fromkeys((".gz", ".tgz"), "gzip"),
+    **dict.fromkeys((".xz", ".txz"), "xz"),
+    **dict.fromkeys((".zst", ".zstd", ".tzst"), "zstd"),
+    **dict.fromkeys((".bz2", ".tbz", ".tbz2"), "bzip2"),
+}
 _CHUNK = 256 << 10
 _HEADER_MAX = 16 << 20
 """Bytes of one PAX header that are read into memory; no file has as many attributes."""
@@ -112,6 +118,40 @@ def open_stream(raw: IO[bytes]) -> Iterator[TarStream]:
         if error.errno is not None or error.filename is not None:
             raise
         raise ArchiveError(f"its {compression} stream is damaged: {error}") from None
+
+
+@contextmanager
+def compressed(out: IO[bytes], compression: Compression) -> Iterator[IO[bytes]]:
+    """What compresses into `out`, for a `with` block; equal bytes become equal bytes."""
+    if compression == "gzip":
+        import gzip  # noqa: PLC0415 -- each is imported for those alone who need it
+
+        with gzip.GzipFile("", "wb", 6, out, mtime=0) as stream:
+            yield cast("IO[bytes]", stream)
+    elif compression == "xz":
+        import lzma  # noqa: PLC0415 -- see above
+
+        with lzma.LZMAFile(out, "wb") as xz:
+            yield xz
+    elif compression == "bzip2":
+        import bz2  # noqa: PLC0415 -- see above
+
+        with bz2.BZ2File(out, "wb") as bzip2:
+            yield cast("IO[bytes]", bzip2)
+    elif compression == "zstd":
+        import zstandard  # noqa: PLC0415 -- see above
+
+        # What it writes with threads does not depend on how many there are.
+        compressor = zstandard.ZstdCompressor(level=3, threads=-1, write_checksum=True)
+        with compressor.stream_writer(out, closefd=False) as zstd:
+            yield cast("IO[bytes]", zstd)
+    else:
+        yield out
+
+
+def compression_of(name: str) -> Compression:
+    """How a file of this name is to be compressed."""
+    return next((kind for end, kind in _SUFFIXES.items() if name.endswith(end)), "none")
 
 
 class _Whole(io.RawIOBase):

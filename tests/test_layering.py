@@ -29,12 +29,17 @@ STORE_BASE = (
     "metadata",
     "lock",
     "parallel",
+    "leases",
+    "retention",
     "environment",
     "index",
     "objects",
+    "config",
     "reflog",
     "refs",
+    "pins",
     "repository",
+    "space",
     "statcache",
 )
 
@@ -68,6 +73,9 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "tarheader": {"tarmember"},
     "export": {"tarheader", "traverse"},
     "tarimport": {"batch", "known", "tarlayer", "tarmember", "tarstream"},
+    "keeping": set(),
+    "marking": set(),
+    "prune": {"keeping", "marking"},
 }
 
 # package -> what nothing in it imports

@@ -47,6 +47,9 @@ VERBS = {
     "export": ("export", "Write a commit as a tar archive"),
     "diff": ("diff", "Show which paths differ between two commits"),
     "fsck": ("fsck", "Check the repository against its digests"),
+    "prune": ("prune", "Delete what no ref, pin or mount keeps"),
+    "pin": ("prune", "Keep commits whatever becomes of the refs"),
+    "config": ("config", "Read and change the repository's settings"),
     "mount": ("mount", "Mount a commit, or all of them"),
     "umount": ("mount", "Take down a mount"),
 }

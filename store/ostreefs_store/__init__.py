@@ -5,14 +5,15 @@ A synchronous library without FUSE, trio, argparse or printing. Each module impo
 above it in this list:
 
 - pure: `errors`, `model` (frozen types), `names` (validation), `globs` (patterns for refs),
-  `codec` (canonical bytes), `layer` (what is laid over a tree), `acl`;
+  `codec` (canonical bytes), `layer` (what is laid over a tree), `acl`, `retention`;
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
-  `parallel` (forked workers);
-- the repository: `environment` and `index` (LMDB), `objects` (object files), `reflog`,
-  `refs` (refs and revisions), `repository`, `statcache`;
+  `parallel` (forked workers), `leases`;
+- the repository: `environment` and `index` (LMDB), `objects` (object files), `config`, `reflog`,
+  `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`;
 - operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
   `commit`, `directories`, `filemaker`, `checkout`, `diff`;
 - checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
+- deleting: `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.
 """

@@ -159,6 +159,69 @@ class InvalidNameError(StoreError):
         self.reason = reason
 
 
+class InvalidSettingError(StoreError):
+    """A key or a value that ``config.toml`` cannot have."""
+
+    def __init__(self, key: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"setting '{key}': {reason}", hint=hint)
+        self.key = key
+        self.reason = reason
+
+
+class SettingNotFoundError(StoreError):
+    """A setting that ``config.toml`` does not have."""
+
+    hint: str | None = "'ostreefs config --list' shows what is set"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"setting '{key}' is not set")
+        self.key = key
+
+
+class CommitInUseError(StoreError):
+    """A commit that was to be deleted and that something needs."""
+
+    def __init__(self, commit: bytes, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"commit '{commit.hex()}' is {reason}", hint=hint)
+        self.commit = commit
+        self.reason = reason
+
+
+class PinExistsError(StoreError):
+    """A pin's name that another commit has."""
+
+    hint: str | None = "take it out with 'ostreefs pin --delete', or choose another name"
+
+    def __init__(self, name: str, commit: bytes) -> None:
+        super().__init__(f"pin '{name}' holds commit {commit.hex()} already")
+        self.name = name
+        self.commit = commit
+
+
+class PinNotFoundError(StoreError):
+    """A pin that is not there."""
+
+    hint: str | None = "'ostreefs pin --list' shows them"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no pin '{name}'")
+        self.name = name
+
+
+class FreeSpaceError(StoreError):
+    """A commit that would leave less of the filesystem free than is configured."""
+
+    hint: str | None = (
+        "free some space, for instance with 'ostreefs prune';"
+        " 'ostreefs config set core.min-free-space-percent' changes the limit"
+    )
+
+    def __init__(self, setting: str, wanted: int) -> None:
+        super().__init__(f"{setting} would be exceeded, at least {wanted} bytes requested")
+        self.setting = setting
+        self.wanted = wanted
+
+
 class RefExistsError(StoreError):
     """`refs --create` of a ref that is there already."""
 

@@ -15,8 +15,8 @@
       collisions  file digest   -> empty; objects whose first 62 bits another one shares
       reflog      see `reflog`
       aliases     ref (UTF-8)   -> the ref that it stands for
-      leases      see `leases`
-      pins        see `leases`
+      pins        name (UTF-8) -> commit id; what a prune keeps whatever the refs are
+      grafts      commit id   -> the nearest ancestors behind parents that were pruned, end to end
       usage       see `usage`
 
 An object exists when the index says so; files under ``objects/`` that it does not know are left
@@ -53,7 +53,7 @@ DATABASES = (
     Database("refs", required=True),
     Database("content", several=True),
     *map(Database, ("twins", "inodes", "statcache", "collisions")),
-    *map(Database, ("reflog", "aliases", "leases", "pins", "usage")),
+    *map(Database, ("reflog", "aliases", "pins", "grafts", "usage")),
 )
 
 ObjectFile = tuple[int, Digest, Digest]
@@ -303,6 +303,14 @@ class Snapshot:
             if found:
                 yield from cursor.iternext()
 
+    def keys(self, database: str) -> list[bytes]:
+        """All keys in order."""
+        handle = self._index.database(database)
+        if handle is None:
+            return []
+        with self._transaction.cursor(handle) as cursor:
+            return [*cursor.iternext(values=False)]
+
 
 class Transaction(Snapshot):
     """A write transaction; see `Index.transaction`."""
@@ -379,6 +387,13 @@ class Transaction(Snapshot):
     def clear(self, database: str) -> None:
         """Forget all keys of a database."""
         self._transaction.drop(self._index.database(database), delete=False)
+
+    def delete_all(self, database: str, keys: Iterable[bytes]) -> None:
+        """Forget many keys with all their values; those that are not there are no error."""
+        with self._transaction.cursor(self._index.database(database)) as cursor:
+            for key in sorted(keys):
+                if cursor.set_key(key):
+                    cursor.delete(dupdata=True)
 
     def commit(self) -> None:
         """Make everything durable and visible."""

@@ -25,6 +25,7 @@ from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
 from ostreefs_store.scan import Scanner, SourceDirectory
+from ostreefs_store.space import check_free_space
 from ostreefs_store.statcache import (
     FACTS,
     NO_DIGEST,
@@ -117,6 +118,7 @@ class _Ingest:
         progress: Progress | None,
     ) -> None:
         self._snapshot = snapshot
+        self._repository = repository
         self._objects = repository.objects
         self._modifiers = modifiers = reader.modifiers
         self._reader = reader
@@ -161,10 +163,23 @@ class _Ingest:
                 count += 1
                 volume += directory.facts[position * FACTS + 1]
                 if count >= _JOB_FILES or volume >= _JOB_BYTES:
+                    self._check_space(source_fd, job, volume)
                     yield job
                     job, files, count, volume = [], [], 0, 0
         if job:
+            self._check_space(source_fd, job, volume)
             yield job
+
+    def _check_space(self, source_fd: int, job: Job, volume: int) -> None:
+        """Fail before a job that would fill the disk; of files of holes, only the data counts."""
+        if self._reader.consume:
+            return
+        if volume > _JOB_BYTES:
+            paths = [
+                os.path.join(path, os.fsencode(name)) for _, path, fs in job for _, name in fs
+            ]
+            volume = sum(_allocated(source_fd, path) for path in paths)
+        check_free_space(self._repository, volume)
 
     def _record(self, directory: SourceDirectory, stored: list[Stored]) -> None:
         files, twins = self._batch.files, self._batch.twins
@@ -246,6 +261,15 @@ class _Ingest:
             skipped=directory.skipped,
         )
         self._batch.directory_records.append((directory.key, encode_record(record)))
+
+
+def _allocated(source_fd: int, path: bytes) -> int:
+    """The bytes of a file that are no holes; 0 for one that has just vanished."""
+    try:
+        found = os.stat(path, dir_fd=source_fd, follow_symlinks=False)
+    except OSError:
+        return 0
+    return min(found.st_size, found.st_blocks * 512)
 
 
 def _make_tree(directory: SourceDirectory) -> Tree:

@@ -43,9 +43,10 @@ def shared_lock(
 def exclusive_lock(
     repository: Path, *, on_wait: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Have the repository alone while the block runs: objects may be deleted.
+    """Be alone while the block runs: no reader of object files and no writer is there.
 
-    Waits until every reader and writer has ended; `on_wait` is called first if that is needed.
+    Waits for those who are, after a call of `on_wait`. Readers of the index alone come and go, and
+    so do mounts, which have leases.
     """
     fd = os.open(repository / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     try:

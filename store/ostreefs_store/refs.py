@@ -60,13 +60,21 @@ def resolve(snapshot: Snapshot, revision: str) -> Digest:
     else:
         commit = resolve_past(snapshot, base, when, revision)
     for taken in range(steps):
-        parents = read_commit(snapshot, commit).parents
-        if not parents:
+        parent = find_parent(snapshot, commit, read_commit(snapshot, commit))
+        if parent is None:
             raise RevisionNotFoundError(
                 revision, f"its history ends after {taken} of {steps} steps"
             )
-        commit = parents[0]
+        commit = parent
     return commit
+
+
+def find_parent(snapshot: Snapshot, digest: Digest, commit: Commit) -> Digest | None:
+    """The first parent; where that was pruned, the nearest ancestor that was kept."""
+    if not commit.parents or snapshot.find_commit(commit.parents[0]) is not None:
+        return commit.parents[0] if commit.parents else None
+    graft = Digest((snapshot.find("grafts", digest) or b"")[:DIGEST_SIZE])
+    return graft if graft and snapshot.find_commit(graft) is not None else None
 
 
 def _parse_revision(revision: str) -> tuple[str, str | None, int]:

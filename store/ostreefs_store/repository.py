@@ -14,22 +14,28 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from ostreefs_store import durable
 from ostreefs_store.codec import read_file
+from ostreefs_store.config import (
+    CONFIG_NAME,
+    TWINS,
+    Config,
+    format_config,
+    parse_config,
+    with_feature,
+)
 from ostreefs_store.errors import (
     NotARepositoryError,
     ReadOnlyRepositoryError,
     RepositoryExistsError,
-    UnsupportedFormatError,
 )
 from ostreefs_store.index import Index
 from ostreefs_store.lock import LOCK_NAME, exclusive_lock, shared_lock
 from ostreefs_store.model import RegularFile
-from ostreefs_store.objects import MODES, Mode, ObjectFiles
+from ostreefs_store.objects import Mode, ObjectFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,85 +43,6 @@ if TYPE_CHECKING:
 
     from ostreefs_store.index import Snapshot
     from ostreefs_store.model import Digest
-
-FORMAT_VERSION = 1
-CONFIG_NAME = "config.toml"
-
-TWINS = "twins"
-"""The feature of having objects without an object file of their own, see `index`."""
-
-
-class Config(NamedTuple):
-    """What ``config.toml`` says."""
-
-    mode: Mode
-    has_twins: bool = True
-    """Whether programs that know no twins are kept away."""
-
-
-def format_config(config: Config) -> str:
-    """The text of a new ``config.toml``."""
-    return (
-        "# ostreefs repository; see docs/format.md\n"
-        "[repository]\n"
-        f"format = {FORMAT_VERSION}\n"
-        f'mode = "{config.mode}"\n'
-        "\n"
-        "# Features by what a program that does not know them may still do:\n"
-        "# read and write, read alone, nothing.\n"
-        "[features]\n"
-        "compatible = []\n"
-        "ro-compatible = []\n"
-        f'incompatible = ["{TWINS}"]\n'
-    )
-
-
-def with_feature(text: str, feature: str) -> str:
-    """A ``config.toml`` with one more incompatible feature; whatever else it says stays."""
-    found = re.search(r"^incompatible\s*=\s*\[([^\]]*)\]", text, re.MULTILINE)
-    if found:
-        listed = ", ".join(filter(None, [found[1].strip().rstrip(","), f'"{feature}"']))
-        return f"{text[: found.start()]}incompatible = [{listed}]{text[found.end() :]}"
-    line = f'incompatible = ["{feature}"]\n'
-    head = re.search(r"^\[features\][^\n]*\n", text, re.MULTILINE)
-    if head:
-        return text[: head.end()] + line + text[head.end() :]
-    return f"{text.rstrip()}\n\n[features]\n{line}"
-
-
-_PRISTINE = {format_config(Config(mode)): Config(mode) for mode in MODES}
-
-
-def parse_config(text: str, path: str, *, writable: bool) -> Config:
-    """What a ``config.toml`` says.
-
-    Raises `UnsupportedFormatError` for a newer format or features that this program does not know,
-    `NotARepositoryError` for text that is no such configuration.
-    """
-    if text in _PRISTINE:  # as nearly every repository has it; parsing TOML costs 10 ms
-        return _PRISTINE[text]
-    import tomllib  # noqa: PLC0415 -- see above
-
-    try:
-        document = tomllib.loads(text)
-        section = document["repository"]
-        version = section["format"]
-        if version != FORMAT_VERSION:
-            detail = f"its format is {version}, this program knows {FORMAT_VERSION}"
-            raise UnsupportedFormatError(path, detail)
-        mode = section["mode"]
-        features = document.get("features", {})
-        incompatible = list(features.get("incompatible", []))
-        strange = [feature for feature in incompatible if feature != TWINS]
-        if writable:
-            strange += features.get("ro-compatible", [])
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise NotARepositoryError(path, f"{CONFIG_NAME}: {error}") from None
-    if strange:
-        raise UnsupportedFormatError(path, f"features {', '.join(map(str, strange))}")
-    if mode not in MODES:
-        raise UnsupportedFormatError(path, f"mode {mode!r}")
-    return Config(mode, TWINS in incompatible)
 
 
 class Repository:
@@ -162,7 +89,7 @@ class Repository:
         (path / LOCK_NAME).touch(mode=0o644)
         durable.sync_directory(path / "index")
         durable.sync_directory(path.parent)
-        durable.write_file(path / CONFIG_NAME, format_config(Config(mode)).encode())
+        durable.write_file(path / CONFIG_NAME, format_config(mode).encode())
         return True
 
     @classmethod
@@ -221,6 +148,20 @@ class Repository:
             holder = snapshot.find_holder(digest)
         return self.objects.open_checked(holder, file)
 
+    def read_config(self) -> str:
+        """The text of ``config.toml``, which was found sound when the repository was opened."""
+        return (self.path / CONFIG_NAME).read_text("utf-8")
+
+    def edit_config(self, edit: Callable[[str], str]) -> None:
+        """Replace ``config.toml`` by what `edit` makes of its text; wholly or not at all.
+
+        The index's write lock keeps two editors apart. The repository is in use.
+        """
+        with self.index.transaction():
+            text = edit(self.read_config())
+            parse_config(text, str(self.path), writable=True)
+            durable.write_file(self.path / CONFIG_NAME, text.encode())
+
     def close(self) -> None:
         """Close it."""
         self.index.close()
@@ -244,9 +185,10 @@ class Repository:
 
     @contextmanager
     def alone(self, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-        """Have nobody else use any object while the block runs; `on_wait` if others do now."""
+        """Let nobody else use object files or write while the block runs, see `exclusive_lock`."""
         with exclusive_lock(self.path, on_wait=on_wait):
-            self._clean()
+            if self.writable:
+                self._clean()
             yield
 
     def _clean(self) -> None:

@@ -24,7 +24,7 @@ from blake3 import blake3
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 KEPT_CTIME = frozenset({
     "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs",
@@ -118,6 +118,15 @@ def decode_record(encoded: bytes | None, fingerprint: bytes) -> DirectoryRecord 
     except msgspec.MsgspecError:
         return None
     return record if record.fingerprint == fingerprint else None
+
+
+def mentions_any(encoded: bytes, trees: Container[bytes], files: Container[bytes]) -> bool:
+    """Whether a record names one of these objects. One that cannot be read may name any."""
+    try:
+        record = _decoder.decode(encoded)
+    except msgspec.MsgspecError:
+        return True
+    return record.tree in trees or any(file in files for file in split_digests(record.digests))
 
 
 def directory_key(device: int, inode: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.codec import decode_file, decode_tree, read_entries
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
 from ostreefs_store.model import Commit, Digest, File, Symlink, Tree
-from ostreefs_store.refs import read_commit
+from ostreefs_store.refs import find_parent, read_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,14 +110,12 @@ def iter_nodes(snapshot: Snapshot, node: Node) -> Iterator[Node]:
 
 
 def iter_history(snapshot: Snapshot, commit: Digest) -> Iterator[tuple[Digest, Commit]]:
-    """A commit and its ancestors along first parents, as far as the repository holds them."""
+    """A commit and its ancestors along first parents, without those that were pruned."""
     following: Digest | None = commit
     while following is not None:
-        if following != commit and snapshot.find_commit(following) is None:
-            return
         found = read_commit(snapshot, following)
         yield following, found
-        following = found.parents[0] if found.parents else None
+        following = find_parent(snapshot, following, found)
 
 
 def _join(path: bytes, name: bytes) -> bytes:

@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from ostreefs_store import durable
 from ostreefs_store.commit import Target, write_commit
 from ostreefs_store.content import CHUNK
-from ostreefs_store.errors import SourceChangedError
+from ostreefs_store.errors import FreeSpaceError, SourceChangedError
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import iter_history
@@ -23,6 +24,7 @@ from tests.support.trees import (
     ingest,
     list_tree,
     make_small_tree,
+    make_sparse,
     new_repository,
     problems_of,
     root_of,
@@ -52,6 +54,16 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
     subprocess.run(["umount", tmp_path / "disk"], check=True)
 
 
+@contextmanager
+def greedy_repository(path: Path) -> Iterator[Repository]:
+    """A repository that leaves nothing free on its disk."""
+    Repository.init(path, "bare-user")
+    config = path / "config.toml"
+    config.write_text(config.read_text() + "[core]\nmin-free-space-percent = 0\n")
+    with Repository.open(path, writable=True) as repository:
+        yield repository
+
+
 def make_volume(root: Path, *, files: int, size: int) -> Path:
     for number in range(files):
         write(root / f"{number // 100}/{number}", os.urandom(16) * (size // 16))
@@ -69,7 +81,7 @@ def test_no_space_for_objects(
     small = make_small_tree(tmp_path / "small")
     volume = make_volume(tmp_path / "volume", files=files, size=size)
     before = list_tree(volume)
-    with new_repository(small_disk / "repo", "bare-user") as repository:
+    with greedy_repository(small_disk / "repo") as repository:
         ingest(repository, small)
         tip = root_of(repository)
         with pytest.raises(OSError, match="No space left") as caught:
@@ -91,6 +103,30 @@ def test_no_space_for_objects(
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(
+    "setting", [None, "min-free-space-percent = 25", 'min-free-space-size = "1MB"']
+)
+def test_a_part_of_the_disk_stays_free(
+    small_disk: Path, tmp_path: Path, setting: str | None
+) -> None:
+    """The commit fails before the disk is full, and a smaller one goes through."""
+    volume = make_volume(tmp_path / "volume", files=12, size=1 << 20)
+    Repository.init(small_disk / "repo", "bare-user")
+    config = small_disk / "repo/config.toml"
+    if setting is not None:
+        config.write_text(f"{config.read_text()}[core]\n{setting}\n")
+    before = os.statvfs(small_disk).f_bfree
+    with Repository.open(small_disk / "repo", writable=True) as repository:
+        with pytest.raises(FreeSpaceError, match=r"min-free-space-.* would be exceeded"):
+            ingest(repository, volume)
+        assert os.statvfs(small_disk).f_bfree >= before * 9 // 10
+        ingest(repository, make_small_tree(tmp_path / "small"))
+        make_sparse(tmp_path / "small/sparse", 1 << 30, {0: b"mostly nothing"})
+        ingest(repository, tmp_path / "small")
+        assert problems_of(repository) == []
+
+
+@pytest.mark.root
 def test_no_inodes_for_objects(tmp_path: Path) -> None:
     """What fails is the repository, not the source of the same relative name."""
     volume = make_volume(tmp_path / "volume", files=300, size=64)
@@ -99,7 +135,7 @@ def test_no_inodes_for_objects(tmp_path: Path) -> None:
     options = "size=64m,nr_inodes=400"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=True)
     try:
-        with new_repository(disk / "repo", "bare-user") as repository:
+        with greedy_repository(disk / "repo") as repository:
             with pytest.raises(OSError, match="No space left") as caught:
                 ingest(repository, volume)
             assert not str(caught.value.filename).startswith(str(volume))
@@ -115,7 +151,7 @@ def test_no_space_for_the_index(small_disk: Path, tmp_path: Path) -> None:
     links.mkdir()
     for number in range(3000):
         (links / f"{number}").symlink_to(f"{number}" * 500)
-    with new_repository(small_disk / "repo", "bare-user") as repository:
+    with greedy_repository(small_disk / "repo") as repository:
         ingest(repository, small)
         tip = root_of(repository)
         with pytest.raises(OSError, match="No space left") as caught:

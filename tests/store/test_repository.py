@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.config import Config, format_config, parse_config
 from ostreefs_store.errors import (
     IndexCorruptError,
     NotARepositoryError,
@@ -17,7 +18,7 @@ from ostreefs_store.errors import (
     UnsupportedFormatError,
 )
 from ostreefs_store.objects import MODES, Mode
-from ostreefs_store.repository import Config, Repository, format_config, parse_config
+from ostreefs_store.repository import Repository
 from tests.support.crash import call_in_child
 from tests.support.trees import (
     DEFAULT_ACL,
@@ -105,7 +106,7 @@ def test_what_is_no_repository(tmp_path: Path) -> None:
 
 
 def changed(old: str, new: str) -> str:
-    text = format_config(Config("bare"))
+    text = format_config("bare")
     assert old in text
     return text.replace(old, new)
 
@@ -113,8 +114,8 @@ def changed(old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("text", "readable", "writable"),
     [
-        (format_config(Config("bare")), True, True),
-        (format_config(Config("bare")) + "\n# a comment\n", True, True),
+        (format_config("bare"), True, True),
+        (format_config("bare") + "\n# a comment\n", True, True),
         (changed("\ncompatible = []", '\ncompatible = ["x"]'), True, True),
         (changed("ro-compatible = []", 'ro-compatible = ["x"]'), True, False),
         (changed('incompatible = ["twins"]', 'incompatible = ["x"]'), False, False),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.config import CONFIG_NAME, with_feature
 from ostreefs_store.errors import CheckoutConflictError
 from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.model import Digest, RegularFile
-from ostreefs_store.repository import CONFIG_NAME, Repository, with_feature
+from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
 from tests.support.trees import (
     check_out,

@@ -59,6 +59,39 @@ def commit_directory(
     return digest.hex()
 
 
+def commit_files(
+    repository: Repository,
+    source: Path,
+    files: Mapping[str, bytes],
+    branch: str = "main",
+    *,
+    timestamp: int = 0,
+    parent: Digest | Literal["none"] | None = None,
+) -> Digest:
+    """Make `source` hold these files and nothing else, and commit it.
+
+    A file that is right already is left alone, so that the stat cache knows it.
+    """
+    wanted = {source / name: content for name, content in files.items()}
+    source.mkdir(exist_ok=True)
+    for path in sorted(source.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif wanted.get(path) != path.read_bytes():
+            path.unlink()
+    for path, content in wanted.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    with repository.in_use(writing=True):
+        batch = Batch()
+        root = ingest_directory(repository, source, Modifiers(), batch).root
+        message = Message("", "", timestamp, {})
+        digest, _ = write_commit(repository, batch, root, message, Target(branch, parent))
+    return digest
+
+
 def put_commit(
     transaction: Transaction,
     content: Content,

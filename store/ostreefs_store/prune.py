@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Deleting what nobody keeps: commits, the objects that go with them, and what crashes left.
+
+A prune is alone: it waits for commits, checkouts and fsck, and they for it. The order is the
+guarantee:
+
+1. `keeping` finds the commits that stay; those that somebody shows at the moment (`leases`) stay
+   too. `marking` finds the objects that go with the others.
+2. One index transaction forgets them, and all that caches know of them: a later commit of the
+   same tree reads and stores its files anew. From here on they do not exist.
+3. Object files that the index does not know are unlinked: those of the forgotten objects, and
+   those that a crashed commit or an earlier, interrupted prune has left.
+
+Dying before the end of 2 has changed nothing; dying in 3 leaves files that nobody knows, for the
+next prune, or for the next commit that needs them. When no commit is to go, 1 and 2 are nothing:
+objects come into the index only with a commit that reaches them. (Those that are shadowed where a
+commit lays trees over one another are an exception, and go with the next commit that goes.)
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ostreefs_store import durable
+from ostreefs_store.errors import CommitInUseError
+from ostreefs_store.keeping import GRAFTS, History, Rules, find_kept
+from ostreefs_store.leases import claim, find_leased
+from ostreefs_store.marking import Objects, find_dead
+from ostreefs_store.model import DIGEST_SIZE, Digest
+from ostreefs_store.objects import object_name
+from ostreefs_store.statcache import mentions_any
+
+if TYPE_CHECKING:
+    from ostreefs_store.index import Snapshot, Transaction
+    from ostreefs_store.objects import ObjectFiles
+    from ostreefs_store.repository import Repository
+
+Progress = Callable[[int, int], None]
+"""Called now and then with what is done and the total, in trees or in object files."""
+
+_NAME_DIGITS = 2 * DIGEST_SIZE - 2
+_NO_OBJECTS = Objects(set(), set())
+
+
+class Report(NamedTuple):
+    """What was deleted, or would have been. Bytes are those of object files."""
+
+    total: int
+    """Objects that there were."""
+    commits: list[Digest]
+    trees: int
+    files: int
+    left_over: int
+    """Object files of no object."""
+    freed: int
+    leased: list[Digest]
+    """Commits that would have gone, were they not shown somewhere at the moment."""
+
+    @property
+    def deleted(self) -> int:
+        """All objects that went, and files of none."""
+        return len(self.commits) + self.trees + self.files + self.left_over
+
+
+class _Plan(NamedTuple):
+    """What goes."""
+
+    total: int
+    doomed: set[Digest]
+    leased: set[Digest]
+    grafts: dict[Digest, list[Digest]]
+    kept: set[Digest]
+    dead: Objects
+    garbage: list[Digest]
+    """Names of the object files that go."""
+
+
+def prune(
+    repository: Repository,
+    rules: Rules,
+    *,
+    dry_run: bool = False,
+    progress: Progress = lambda _, __: None,
+    on_wait: Callable[[], None] | None = None,
+) -> Report:
+    """Delete all that `rules` do not keep; see the module for what is promised.
+
+    Raises `RevisionNotFoundError`, `CommitInUseError`, and for a kept commit that is not whole
+    `CorruptionError`; nothing is deleted then.
+    """
+    with repository.alone(on_wait=on_wait):
+        durable.trace("prune:alone")
+        while True:
+            with repository.index.snapshot() as snapshot:
+                plan = _make_plan(repository, snapshot, rules, progress)
+            if dry_run or not plan.doomed or _forget_claimed(repository, plan):
+                break
+        durable.trace("prune:forgotten")
+        freed = 0
+        for number, digest in enumerate(plan.garbage):
+            freed += _delete(repository.objects, digest, dry_run=dry_run)
+            progress(number, len(plan.garbage))
+    return _report(plan, freed)
+
+
+def _make_plan(
+    repository: Repository, snapshot: Snapshot, rules: Rules, progress: Progress
+) -> _Plan:
+    total = sum(snapshot.count(kind) for kind in ("commits", "trees", "files"))
+    kept: set[Digest] = set()
+    doomed: set[Digest] = set()
+    leased: set[Digest] = set()
+    grafts: dict[Digest, list[Digest]] = {}
+    dead = _NO_OBJECTS
+    if rules.starts_from_refs or rules.delete:
+        history = History(snapshot)
+        kept = find_kept(snapshot, history, rules, repository.config)
+        doomed = set(history.commits) - kept
+        leased = find_leased(repository.path, doomed) if doomed else leased
+        for commit in leased.intersection(rules.delete):
+            raise CommitInUseError(commit, "mounted", hint="unmount it first")
+        kept |= leased
+        doomed -= leased
+        if doomed:
+            grafts = history.find_grafts(kept)
+            trees = snapshot.count("trees")
+            roots = {history.commits[commit].root for commit in kept}
+            dead = find_dead(snapshot, roots, lambda done: progress(done, trees))
+    garbage = list(_find_garbage(repository.objects, snapshot, dead.files))
+    return _Plan(total, doomed, leased, grafts, kept, dead, garbage)
+
+
+def _report(plan: _Plan, freed: int) -> Report:
+    return Report(
+        total=plan.total,
+        commits=sorted(plan.doomed),
+        trees=len(plan.dead.trees),
+        files=len(plan.dead.files),
+        left_over=sum(digest not in plan.dead.files for digest in plan.garbage),
+        freed=freed,
+        leased=sorted(plan.leased),
+    )
+
+
+def _forget_claimed(repository: Repository, plan: _Plan) -> bool:
+    """Forget what goes in one transaction; False when somebody has begun to show a part of it."""
+    with claim(repository.path, plan.doomed, plan.kept) as is_claimed:
+        if is_claimed:
+            durable.trace("prune:claimed")
+            with repository.index.transaction() as transaction:
+                _forget(transaction, plan)
+        return is_claimed
+
+
+def _forget(transaction: Transaction, plan: _Plan) -> None:
+    dead = plan.dead
+    transaction.delete_all("commits", plan.doomed)
+    transaction.delete_all("usage", plan.doomed)
+    transaction.delete_all(GRAFTS, transaction.keys(GRAFTS))
+    for commit, ancestors in plan.grafts.items():
+        if ancestors:
+            transaction.put(GRAFTS, commit, b"".join(ancestors))
+    transaction.delete_all("trees", dead.trees)
+    for database in ("files", "twins", "collisions"):
+        transaction.delete_all(database, dead.files)
+    for database in ("content", "inodes"):
+        items = transaction.items_from(database)
+        for key, digest in [item for item in items if item[1] in dead.files]:
+            transaction.delete(database, key, digest)
+    records = transaction.items_from("statcache")
+    stale = [key for key, value in records if mentions_any(value, dead.trees, dead.files)]
+    transaction.delete_all("statcache", stale)
+
+
+def _find_garbage(
+    objects: ObjectFiles, snapshot: Snapshot, dead: Iterable[bytes]
+) -> Iterator[Digest]:
+    """Object files of no object, once the dead are forgotten; a twin has no file of its own."""
+    gone = {*dead, *snapshot.keys("twins")}
+    known = [digest for digest in snapshot.keys("files") if digest not in gone]
+    start = 0
+    for first in range(256):
+        end = bisect_left(known, bytes([first + 1])) if first < 255 else len(known)
+        folder = f"{first:02x}"
+        names = set(os.listdir(objects.path / folder))
+        names.difference_update([digest.hex()[2:] for digest in known[start:end]])
+        start = end
+        for name in sorted(names):
+            if len(name) == _NAME_DIGITS and not set(name) - set("0123456789abcdef"):
+                yield Digest(bytes.fromhex(folder + name))
+
+
+def _delete(objects: ObjectFiles, digest: Digest, *, dry_run: bool) -> int:
+    """Unlink an object file; its bytes."""
+    found = objects.find_stat(digest)
+    if not dry_run:
+        durable.unlink_at(objects.fd, object_name(digest))
+    return 0 if found is None else found.st_size

@@ -187,6 +187,6 @@ def _without_verb(arguments: Sequence[str]) -> int:
 
 def _describe(error: OSError) -> str:
     reason = error.strerror or str(error)
-    if error.filename is None:
+    if not isinstance(error.filename, str | bytes):  # some calls give the descriptor
         return reason
     return f"{os.fsdecode(error.filename)}: {reason}"

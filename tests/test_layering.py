@@ -60,6 +60,7 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "diffstat": {"diff"},
     "textdiff": set(),
     "patch": {"diff", "textdiff"},
+    "history": {"diff", "traverse"},
     "verify": set(),
     "locate": {"traverse"},
     "twins": {"verify"},

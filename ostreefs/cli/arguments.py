@@ -94,3 +94,10 @@ def _unmark(value: object) -> object:
     if isinstance(value, list):
         return [_unmark(item) for item in value]
     return value
+
+
+def parse_count(text: str) -> int:
+    """A number that is not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return int(text)

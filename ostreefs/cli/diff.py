@@ -125,7 +125,8 @@ def format_stats(stats: Stats) -> Iterator[str]:
     yield f"Modified:  {_format_number(modified.files, modified.directories)} ({sizes})"
     if stats.aspects:
         told = ", ".join(f"{aspect} {number}" for aspect, number in stats.aspects.items())
-        yield f"           {told}; metadata alone {stats.metadata_only}"
+        alone = f"; metadata alone {stats.metadata_only}" if stats.metadata_only else ""
+        yield f"           {told}{alone}"
     sign = "-" if stats.growth < 0 else "+"
     yield f"Size:      {sign}{format_size(abs(stats.growth))}"
 

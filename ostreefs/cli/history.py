@@ -3,43 +3,130 @@
 
 from __future__ import annotations
 
+import os
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from ostreefs.cli.output import format_time, print_json
-from ostreefs_store.refs import read_commit, resolve
+from ostreefs.cli.arguments import UsageError, parse_count
+from ostreefs.cli.diff import describe_stats, format_stats
+from ostreefs.cli.output import format_time, one_line, print_json, print_line
+from ostreefs_store.diff import diff_trees
+from ostreefs_store.diffstat import Stats
+from ostreefs_store.history import Origin, find_origins, iter_changing, list_paths
+from ostreefs_store.refs import find_parent, read_commit, resolve
 from ostreefs_store.traverse import iter_history
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ostreefs.cli.arguments import Arguments, Parser
+    from ostreefs_store.index import Snapshot
     from ostreefs_store.model import Commit, Digest
+
+_SHORT = 12
 
 
 def add_log_arguments(parser: Parser) -> None:
     """Options of `log`."""
-    parser.add_argument("-n", "--max-count", type=int, metavar="N", help="show at most N commits")
-    parser.add_argument("revision", metavar="REV", help="where to begin")
+    add = parser.add_argument
+    add("-n", "--max-count", type=parse_count, metavar="N", help="show at most N commits")
+    add(
+        "--first",
+        action="store_true",
+        help="for each PATH, or what is in a directory PATH, the commit that made it what it is",
+    )
+    add("-R", "--recursive", action="store_true", help="with --first, for everything below PATH")
+    add("-d", "--dironly", action="store_true", help="with --first, for directories themselves")
+    add("revision", metavar="REV", help="where to begin")
+    add("paths", metavar="PATH", nargs="*", help="only commits that changed one of these")
 
 
 def run_log(arguments: Arguments) -> int:
     """Show a history along first parents, the newest first."""
+    if arguments.first:
+        if arguments.max_count is not None:
+            raise UsageError("--max-count does not go with --first")
+        return _tell_origins(arguments)
+    if arguments.recursive or arguments.dironly:
+        raise UsageError("--recursive and --dironly go with --first")
     shown: list[dict[str, object]] = []
+    last: tuple[Digest, Commit] | None = None
     with arguments.open_repository() as repository, repository.index.snapshot() as snapshot:
-        start = resolve(snapshot, arguments.revision)
-        for count, (digest, commit) in enumerate(iter_history(snapshot, start)):
-            if count == arguments.max_count:
-                break
+        history = _history(snapshot, arguments)
+        for last in islice(history, arguments.max_count):
             if arguments.json:
-                shown.append(_as_document(digest, commit))
+                shown.append(_as_document(*last))
             else:
-                print(_format(digest, commit))
+                print(_format(*last))
+        if (
+            last
+            and last[1].parents
+            and find_parent(snapshot, *last) is None
+            and not arguments.json
+        ):
+            print("<< History beyond this commit is not in the repository >>")
     if arguments.json:
         print_json(shown)
     return 0
 
 
+def _ends_early(snapshot: Snapshot, digest: Digest, commit: Commit) -> bool:
+    """Whether a commit has ancestors, but none in the repository."""
+    return bool(commit.parents) and find_parent(snapshot, digest, commit) is None
+
+
+def _history(snapshot: Snapshot, arguments: Arguments) -> Iterator[tuple[Digest, Commit]]:
+    start = resolve(snapshot, arguments.revision)
+    if not arguments.paths:
+        return iter_history(snapshot, start)
+    return iter_changing(snapshot, start, [os.fsencode(path) for path in arguments.paths])
+
+
+def _tell_origins(arguments: Arguments) -> int:
+    with arguments.open_repository() as repository, repository.index.snapshot() as snapshot:
+        start = resolve(snapshot, arguments.revision)
+        root = read_commit(snapshot, start).root
+        paths = [
+            found
+            for path in arguments.paths or ["/"]
+            for found in list_paths(
+                snapshot,
+                root,
+                os.fsencode(path),
+                recursive=arguments.recursive,
+                itself=arguments.dironly,
+            )
+        ]
+        origins = find_origins(snapshot, start, paths)
+    if arguments.json:
+        print_json([_describe_origin(origin) for origin in origins])
+        return 0
+    for origin in origins:
+        print_line(_format_origin(origin))
+    return 0
+
+
+def _describe_origin(origin: Origin) -> dict[str, object]:
+    return {
+        "path": origin.path,
+        "cut_off": origin.is_cut_off,
+        **_as_document(origin.digest, origin.commit),
+    }
+
+
+def _format_origin(origin: Origin) -> bytes:
+    mark = "^" if origin.is_cut_off else ""
+    short = f"{mark}{origin.digest.hex()}"[:_SHORT]
+    subject = one_line(origin.commit.subject)
+    line = f"{short}  {format_time(origin.commit.timestamp)}  ".encode() + origin.path
+    return line + f"  ({subject})".encode() if subject else line
+
+
 def add_show_arguments(parser: Parser) -> None:
     """Options of `show`."""
-    parser.add_argument("revision", metavar="REV", help="the commit")
+    add = parser.add_argument
+    add("--stats", action="store_true", help="count what differs from the parent, too")
+    add("revision", metavar="REV", help="the commit")
 
 
 def run_show(arguments: Arguments) -> int:
@@ -47,13 +134,29 @@ def run_show(arguments: Arguments) -> int:
     with arguments.open_repository() as repository, repository.index.snapshot() as snapshot:
         digest = resolve(snapshot, arguments.revision)
         commit = read_commit(snapshot, digest)
+        stats = _stats_of(snapshot, digest, commit) if arguments.stats else None
     if arguments.json:
-        print_json(_as_document(digest, commit))
+        document = _as_document(digest, commit)
+        if stats is not None:
+            document["stats"] = describe_stats(stats)
+        print_json(document)
         return 0
     extra = [f"Tree:  {commit.root.hex()}"]
     extra += [f"Metadata:  {key} = {value!r}" for key, value in commit.metadata.items()]
     print(_format(digest, commit, extra))
+    if stats is not None:
+        print("\n".join(format_stats(stats)))
     return 0
+
+
+def _stats_of(snapshot: Snapshot, digest: Digest, commit: Commit) -> Stats:
+    """What differs from the first parent; without one in the repository everything was added."""
+    stats = Stats()
+    parent = find_parent(snapshot, digest, commit)
+    old = None if parent is None else read_commit(snapshot, parent).root
+    for change in diff_trees(snapshot, old, commit.root):
+        stats.add(change)
+    return stats
 
 
 def add_rev_parse_arguments(parser: Parser) -> None:

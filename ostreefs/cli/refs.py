@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ostreefs.cli.arguments import UsageError
+from ostreefs.cli.arguments import UsageError, parse_count
 from ostreefs.cli.output import format_time, one_line, print_json
 from ostreefs_store.errors import RefExistsError, RevisionNotFoundError
 from ostreefs_store.globs import is_pattern, matching
@@ -51,14 +50,8 @@ def add_refs_arguments(parser: Parser) -> None:
         help="list aliases; with --create, make NEW an alias of the ref that is the argument",
     )
     add("--force", action="store_true", help="with --create, move a ref that is there already")
-    add("-n", "--max-count", type=_parse_count, metavar="N", help="with --history: N moves a ref")
+    add("-n", "--max-count", type=parse_count, metavar="N", help="with --history: N moves a ref")
     add("arguments", nargs="*", metavar="PREFIX|PATTERN|REV", help="which refs; see --create")
-
-
-def _parse_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ArgumentTypeError(f"'{text}' is not a number")
-    return int(text)
 
 
 def run_refs(arguments: Arguments) -> int:

@@ -14,6 +14,6 @@ above it in this list:
   `commit`, `directories`, `filemaker`, `checkout`, `diff`;
 - checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
 - deleting: `keeping`, `marking`, `prune`;
-- what differs: `diffstat`, `textdiff`, `patch`;
+- what differs: `diffstat`, `textdiff`, `patch`, `history`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.
 """

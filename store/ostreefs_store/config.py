@@ -10,6 +10,7 @@
     [core]
     min-free-space-percent = 3          of the filesystem, that no commit may use; 0: all of it
     min-free-space-size = "500MB"       the same as a size, which then decides alone
+    reflog-limit = 1000                 moves of each ref that the reflog keeps
     [retention]                         what ``prune`` keeps of a ref (or of all that match)
     "os/stable" = "7 daily, 52 weekly"
     "nightly/*" = "14 last"
@@ -45,8 +46,10 @@ TWINS = "twins"
 
 _PERCENT = "core.min-free-space-percent"
 _SIZE = "core.min-free-space-size"
+_REFLOG = "core.reflog-limit"
 _RETENTION = "retention."
 DEFAULT_PERCENT = 3
+DEFAULT_REFLOG_LIMIT = 1000
 _PERCENT_MAX = 99
 _FIXED = ("repository", "features")
 _UNITS = {"MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
@@ -75,6 +78,12 @@ class Config(NamedTuple):
         """Bytes that stay free, when that is set. Raises `InvalidSettingError`."""
         text = dict(self.settings).get(_SIZE)
         return None if text is None else _parse_size(_check(_SIZE, text)) or None
+
+    @property
+    def reflog_limit(self) -> int:
+        """How many moves of each ref are kept. Raises `InvalidSettingError`."""
+        value: int = _check(_REFLOG, dict(self.settings).get(_REFLOG, DEFAULT_REFLOG_LIMIT))
+        return value
 
     def find_policy(self, ref: str) -> Policy | None:
         """What is set for a ref: by its own name, else by the first pattern that it matches.
@@ -179,7 +188,7 @@ def set_setting(text: str, key: str, value: str) -> str:
     Raises `InvalidSettingError`.
     """
     section, name = _split(key)
-    checked = _check(key, int(value) if key == _PERCENT and _is_number(value) else value)
+    checked = _check(key, int(value) if key in _NUMBERS and _is_number(value) else value)
     line = f"{_quote(name)} = {json.dumps(checked, ensure_ascii=False)}"
     lines, found, end = _locate(text, section, name)
     if found is not None:
@@ -256,9 +265,17 @@ def _why_no_policy(value: Value) -> str | None:
     return None
 
 
+def _why_no_count(value: Value) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return None
+    return f"{value!r} is no number above 0"
+
+
+_NUMBERS = {_PERCENT, _REFLOG}
 _KNOWN: dict[str, Callable[[Value], str | None]] = {
     _PERCENT: _why_no_percent,
     _SIZE: _why_no_size,
+    _REFLOG: _why_no_count,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ostreefs_store.codec import Entry, read_entries, read_file
+from ostreefs_store.codec import Entry, read_file
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
 from ostreefs_store.model import (
     BlockDevice,
@@ -16,7 +16,7 @@ from ostreefs_store.model import (
     Symlink,
     TreeHead,
 )
-from ostreefs_store.traverse import find_entry, split_path
+from ostreefs_store.traverse import find_entry, read_tree_entries, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -100,9 +100,11 @@ class _Pair(NamedTuple):
 
 
 def diff_trees(
-    snapshot: Snapshot, old: Digest, new: Digest, paths: Sequence[bytes] = ()
+    snapshot: Snapshot, old: Digest | None, new: Digest, paths: Sequence[bytes] = ()
 ) -> Iterator[Change]:
     """Every path that differs, in the order of paths; directories before what they hold.
+
+    Without an `old` tree everything was added.
 
     A directory is modified when its own metadata differ. With `paths`, these alone and what is
     below them; `PathNotFoundError` for one that is in neither tree. The cost is that of what
@@ -135,8 +137,8 @@ def _outermost(paths: Iterable[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
     return kept
 
 
-def _find_pair(snapshot: Snapshot, old: Digest, new: Digest, path: bytes) -> _Pair:
-    found = [find_entry(snapshot, root, path) for root in (old, new)]
+def _find_pair(snapshot: Snapshot, old: Digest | None, new: Digest, path: bytes) -> _Pair:
+    found = [None if root is None else find_entry(snapshot, root, path) for root in (old, new)]
     if found == [None, None]:
         raise PathNotFoundError(path)
     refs = [
@@ -184,14 +186,6 @@ def _open(snapshot: Snapshot, ref: _Ref | None) -> tuple[State | None, list[Entr
         return None, []
     head, entries = read_tree_entries(snapshot, ref.digest)
     return State(ref.digest, head), entries
-
-
-def read_tree_entries(snapshot: Snapshot, digest: Digest) -> tuple[TreeHead, list[Entry]]:
-    """A tree as `read_entries` gives it. Raises `ObjectMissingError`."""
-    encoded = snapshot.find_tree(digest)
-    if encoded is None:
-        raise ObjectMissingError("tree", digest)
-    return read_entries(encoded)
 
 
 Differing = tuple["Entry | None", "Entry | None"]

@@ -42,7 +42,7 @@ from ostreefs_store.environment import Database, open_environment, translated
 from ostreefs_store.model import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -61,9 +61,6 @@ ObjectFile = tuple[int, Digest, Digest]
 
 FILE_NUMBER_BITS = 62
 
-DEFAULT_REFLOG_LIMIT = 1000
-"""How many moves of each ref are kept, unless the configuration says otherwise."""
-
 
 def file_number(digest: bytes) -> int:
     """The first 62 bits of a file digest: what a mount shows as its inode number."""
@@ -77,7 +74,7 @@ class Index:
         self.path = path
         self._environment = environment
         self._databases = databases
-        self.reflog_limit = DEFAULT_REFLOG_LIMIT
+        self.reflog_limit: Callable[[], int] = lambda: 1000
 
     @classmethod
     def create(cls, path: Path) -> None:
@@ -278,8 +275,8 @@ class Snapshot:
 
     @property
     def reflog_limit(self) -> int:
-        """How many moves of each ref are kept."""
-        return self._index.reflog_limit
+        """How many moves of each ref are kept, as the configuration says."""
+        return self._index.reflog_limit()
 
     def count(self, database: str) -> int:
         """How many entries a database has."""

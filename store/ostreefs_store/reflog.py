@@ -102,7 +102,7 @@ def record(
     number = 0 if newest is None else newest[0] + 1
     move = Move(old, new, int(time.time()), _who(), reason)
     transaction.put("reflog", _key(ref, number), _encode(move))
-    doomed = number - max(transaction.reflog_limit, 1)
+    doomed = number - transaction.reflog_limit
     while doomed >= 0 and transaction.delete("reflog", _key(ref, doomed)):
         doomed -= 1
 

@@ -116,6 +116,7 @@ class Repository:
         except BaseException:
             objects.close()
             raise
+        index.reflog_limit = lambda: config.reflog_limit
         opened = cls(path, config, index, objects, writable=writable)
         if writable and not config.has_twins:
             opened._upgrade(text)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs_store.codec import decode_file, decode_tree, read_entries
+from ostreefs_store.codec import Entry, decode_file, decode_tree, read_entries
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
-from ostreefs_store.model import Commit, Digest, File, Symlink, Tree
+from ostreefs_store.model import Commit, Digest, File, Symlink, Tree, TreeHead
 from ostreefs_store.refs import find_parent, read_commit
 
 if TYPE_CHECKING:
@@ -68,19 +68,29 @@ def split_path(path: bytes) -> tuple[bytes, ...]:
 
 def find_entry(snapshot: Snapshot, root: Digest, path: bytes) -> tuple[bool, Digest] | None:
     """Whether what a path names is a tree, and its digest; None when there is nothing."""
-    found = True, root
+    found: tuple[bool, Digest] | None = True, root
     for name in split_path(path):
-        if not found[0]:
+        if found is None or not found[0]:
             return None
-        encoded = snapshot.find_tree(found[1])
-        if encoded is None:
-            raise ObjectMissingError("tree", found[1])
-        entries = read_entries(encoded)[1]
-        position = bisect_left(entries, (name,))
-        if position == len(entries) or entries[position][0] != name:
-            return None
-        found = entries[position][1:]
+        found = look_up(snapshot, found[1], name)
     return found
+
+
+def look_up(snapshot: Snapshot, tree: Digest, name: bytes) -> tuple[bool, Digest] | None:
+    """Whether an entry of a directory is a tree, and its digest; None when there is no such."""
+    entries = read_tree_entries(snapshot, tree)[1]
+    position = bisect_left(entries, (name,))
+    if position == len(entries) or entries[position][0] != name:
+        return None
+    return entries[position][1:]
+
+
+def read_tree_entries(snapshot: Snapshot, digest: Digest) -> tuple[TreeHead, list[Entry]]:
+    """A tree as `read_entries` gives it. Raises `ObjectMissingError`."""
+    encoded = snapshot.find_tree(digest)
+    if encoded is None:
+        raise ObjectMissingError("tree", digest)
+    return read_entries(encoded)
 
 
 def iter_children(snapshot: Snapshot, node: Node) -> Iterator[Node]:

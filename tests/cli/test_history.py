@@ -10,6 +10,7 @@ from ostreefs_store.repository import Repository
 from tests.cli.conftest import Cli
 from tests.support.commands import Word, complaint
 from tests.support.commits import EMPTY_FILE, put_commit
+from tests.support.trees import write
 
 
 @pytest.fixture
@@ -125,6 +126,85 @@ def test_ambiguous_prefix(cli: Cli) -> None:
     assert done.returncode == 1
     assert complaint(done).startswith("revision 'abcdab' is ambiguous: it may be abcdabcd")
     assert b"give more digits" in done.stderr
+
+
+@pytest.fixture
+def changes(cli: Cli, source: Path) -> list[str]:
+    """Three commits of `main`, the oldest first; one changes content, the next a mode."""
+    ids = [cli.commit(source, "main", "-s", "first")]
+    write(source / "usr/lib/same", b"changed")
+    ids.append(cli.commit(source, "main", "-s", "second"))
+    (source / "usr/bin/tool").chmod(0o700)
+    return [*ids, cli.commit(source, "main", "-s", "third")]
+
+
+def test_log_of_paths(cli: Cli, changes: list[str]) -> None:
+    first, second, third = changes
+
+    def shown(*words: str) -> list[str]:
+        return [commit["commit"] for commit in cli.json("log", "main", *words)]
+
+    assert shown("--", "usr/lib/same") == [second, first]
+    assert shown("usr/bin") == [third, first]
+    assert shown("/usr/bin/tool", "/usr/lib/") == [third, second, first]
+    assert shown("-n1", "usr/lib/same") == [second]
+    assert shown("-n0", "usr/lib/same") == []
+    assert cli("log", "main", "--", "etc/fifo").count("commit ") == 1
+    assert "no commit of this history" in cli.fails("log", "main", "-n9", "--", "nothing")
+
+
+def test_log_first(cli: Cli, changes: list[str]) -> None:
+    first, second, third = changes
+    assert cli.lines("log", "--first", "main", "usr/bin", "usr/lib/same") == [
+        f"{third[:12]}  1970-01-01 00:00:00 +0000  /usr/bin/tool  (third)",
+        f"{second[:12]}  1970-01-01 00:00:00 +0000  /usr/lib/same  (second)",
+    ]
+    found = {entry["path"]: entry["commit"] for entry in cli.json("log", "--first", "main")}
+    assert found == {"/bin": first, "/etc": first, "/usr": third}
+    found = {entry["path"]: entry for entry in cli.json("log", "--first", "-R", "main", "usr")}
+    assert found["/usr/lib"]["commit"] == second
+    assert found["/usr/share/same"]["commit"] == first
+    assert found["/usr/bin/tool"]["subject"] == "third"
+    assert found["/usr/bin/tool"]["cut_off"] is False
+    [line] = cli.lines("log", "--first", "-d", "main", "usr/lib")
+    assert line.startswith(f"{second[:12]}  ")
+    assert "no such file" in cli.fails("log", "--first", "main", "nothing")
+
+
+@pytest.mark.parametrize("words", [["-R"], ["-d"], ["--first", "-n1"], ["-n", "-1"], ["-nx"]])
+def test_log_wrong_usage(cli: Cli, words: list[str]) -> None:
+    cli.fails("log", "main", *words, status=2)
+
+
+def test_log_where_history_is_cut_off(cli: Cli, changes: list[str]) -> None:
+    end = "<< History beyond this commit is not in the repository >>"
+    assert end not in cli("log", "main")
+    with (
+        Repository.open(cli.repository, writable=True) as repository,
+        repository.index.transaction() as transaction,
+    ):
+        transaction.delete("commits", bytes.fromhex(changes[0]))
+    assert cli.lines("log", "main")[-1] == end
+    assert end not in cli("log", "-n1", "main")
+    assert [commit["commit"] for commit in cli.json("log", "main")] == changes[:0:-1]
+    assert [commit["commit"] for commit in cli.json("log", "main", "etc")] == [changes[1]]
+    [line] = cli.lines("log", "--first", "main", "etc/empty")
+    assert line.startswith(f"^{changes[1][:11]}  ")
+    assert cli.json("log", "--first", "main", "etc/empty")[0]["cut_off"] is True
+    assert "3 directories" not in cli("show", "--stats", "main")
+
+
+def test_show_stats(cli: Cli, changes: list[str]) -> None:
+    assert cli.lines("show", "--stats", "main")[-5:] == [
+        "Added:     0 files (0 B)",
+        "Deleted:   0 files (0 B)",
+        "Modified:  1 file (0 B -> 0 B)",
+        "           mode 1; metadata alone 1",
+        "Size:      +0 B",
+    ]
+    shown = cli.json("show", "--stats", changes[0])
+    assert shown["stats"]["added"]["files"] == 10
+    assert "stats" not in cli.json("show", "main")
 
 
 # ---- refs
@@ -292,3 +372,16 @@ def test_reflog(cli: Cli, ids: list[str]) -> None:
     assert "ever moved" in cli.fails("refs", "--history", "x*")
     cli("refs", "--create=os/new", "os/new@{1}")
     assert cli("rev-parse", "os/new").strip() == ids[2]
+
+
+def test_reflog_limit(cli: Cli, ids: list[str]) -> None:
+    cli("config", "set", "core.reflog-limit", "2")
+    cli("reset", "main", "main^")
+    assert len(cli.lines("refs", "--history", "main")) == 2
+    assert "has 2 moves" in cli.fails("rev-parse", "main@{4}")
+    config = cli.repository / "config.toml"
+    config.write_text(config.read_text().replace("reflog-limit = 2", 'reflog-limit = "x"'))
+    assert "core.reflog-limit" in cli.fails("reset", "main", ids[0])
+    assert cli("rev-parse", "main").strip() == ids[2]
+    cli("config", "set", "core.reflog-limit", "3")
+    cli("reset", "main", ids[0])

@@ -231,3 +231,15 @@ def test_the_quick_way_agrees_with_tomllib(text: str) -> None:
 def test_the_quick_way_reads_what_is_written_here() -> None:
     text = set_setting(set_setting(NEW, PERCENT, "5"), "retention.os/*", "7 daily, 2 weekly")
     assert _load_simple(text) == tomllib.loads(text)
+
+
+def test_reflog_limit() -> None:
+    assert parse(NEW).reflog_limit == 1000
+    assert parse(f"{NEW}[core]\nreflog-limit = 7\n").reflog_limit == 7
+    assert parse(set_setting(NEW, "core.reflog-limit", "7")).reflog_limit == 7
+    for wrong in ("0", "-1", "many", ""):
+        with pytest.raises(InvalidSettingError, match="no number above 0"):
+            set_setting(NEW, "core.reflog-limit", wrong)
+    wrong_by_hand = parse(f'{NEW}[core]\nreflog-limit = "x"\n')
+    with pytest.raises(InvalidSettingError, match="reflog-limit"):
+        _ = wrong_by_hand.reflog_limit

@@ -9,9 +9,10 @@ above it in this list:
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
   `parallel` (forked workers), `leases`;
 - the repository: `environment` and `index` (LMDB), `objects` (object files), `config`, `reflog`,
-  `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`;
-- operations on a repository: `traverse`, `batch`, `known`, `scan`, `reader`, `consume`, `ingest`,
-  `commit`, `directories`, `filemaker`, `checkout`, `diff`;
+  `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`, `modifiers`;
+- making commits: `batch`, `known`, `redescribe`, `scan`, `reader`, `consume`, `ingest`, `merge`,
+  `retouch`, `upper`, `compose`, `bootable`, `commit`;
+- using them: `traverse`, `directories`, `filemaker`, `checkout`, `diff`;
 - checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
 - deleting: `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`;

@@ -5,12 +5,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ostreefs_store.codec import encode_tree, read_tree, tree_digest
+from ostreefs_store.codec import (
+    encode_file,
+    encode_tree,
+    file_digest,
+    read_file,
+    read_tree,
+    tree_digest,
+)
 from ostreefs_store.errors import ObjectMissingError
+from ostreefs_store.model import RegularFile
 
 if TYPE_CHECKING:
     from ostreefs_store.index import ObjectFile, Snapshot, Transaction
-    from ostreefs_store.model import Digest, Tree
+    from ostreefs_store.model import Digest, File, Tree
 
 
 class Batch:
@@ -44,6 +52,23 @@ class Batch:
         if encoded is None:
             raise ObjectMissingError("tree", digest)
         return read_tree(encoded)
+
+    def read_file(self, snapshot: Snapshot, digest: Digest) -> File:
+        """A file object that is here or in the index. Raises `ObjectMissingError`."""
+        encoded = self.files.get(digest) or snapshot.find_file(digest)
+        if encoded is None:
+            raise ObjectMissingError("file", digest)
+        return read_file(encoded)
+
+    def add_twin(self, snapshot: Snapshot, file: File, before: Digest) -> Digest:
+        """Add what became of a file object by new metadata alone; its digest."""
+        encoded = encode_file(file)
+        digest = file_digest(encoded)
+        if digest != before and digest not in self.files and snapshot.find_file(digest) is None:
+            self.files[digest] = encoded
+            if isinstance(file, RegularFile) and file.size:
+                self.twins[digest] = self.twins.get(before) or snapshot.find_holder(before)
+        return digest
 
     def add_tree(self, snapshot: Snapshot, tree: Tree) -> Digest:
         """Add a tree unless the index has it; its digest."""

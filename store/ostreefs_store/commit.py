@@ -37,14 +37,14 @@ class Message(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a commit goes.
+    """Where a commit goes: to a branch, or with None to no ref at all.
 
     `parent` None means the branch's present commit, if it has one; "none" means no parent. With
     `skip_if_unchanged` a tree equal to the parent's makes no commit. `tip` is what `read_tip` gave
     when work began: a branch that names another commit by now is not moved.
     """
 
-    branch: str
+    branch: str | None
     parent: Digest | Literal["none"] | None = None
     skip_if_unchanged: bool = False
     tip: Digest | Literal["any"] | None = "any"
@@ -85,7 +85,6 @@ def write_commit(
     `RefMovedError` is raised.
     """
     check_message(message)
-    moved: RefMovedError | None = None
     with repository.index.transaction() as transaction, _synced(repository, batch):
         parents = _parents(transaction, target)
         batch.put_into(transaction)
@@ -102,14 +101,24 @@ def write_commit(
         encoded = encode_commit(commit)
         digest = commit_digest(encoded)
         transaction.put_commit(digest, encoded)
-        reason = f"commit: {message.subject or '(no subject)'}"
-        try:
-            set_ref(transaction, target.branch, digest, expected=target.tip, reason=reason)
-        except RefMovedError as error:
-            moved = error
+        moved = _move_branch(transaction, target, digest, message)
     if moved is not None:
         raise moved
     return digest, True
+
+
+def _move_branch(
+    transaction: Transaction, target: Target, digest: Digest, message: Message
+) -> RefMovedError | None:
+    """Move the branch to the new commit; the error when it is not where work began."""
+    if target.branch is None:
+        return None
+    reason = f"commit: {message.subject or '(no subject)'}"
+    try:
+        set_ref(transaction, target.branch, digest, expected=target.tip, reason=reason)
+    except RefMovedError as error:
+        return error
+    return None
 
 
 def _has_root(transaction: Transaction, parents: tuple[Digest, ...], root: Digest) -> bool:
@@ -121,7 +130,7 @@ def _parents(transaction: Transaction, target: Target) -> tuple[Digest, ...]:
         return ()
     found = target.parent or target.tip
     if found == "any":
-        found = transaction.find_ref(target.branch)
+        found = None if target.branch is None else transaction.find_ref(target.branch)
     return () if found is None else (found,)
 
 

@@ -341,6 +341,52 @@ class ArchiveError(StoreError):
         self.member = member
 
 
+class TreeConflictError(StoreError):
+    """Trees that are laid over one another and disagree on what is a directory."""
+
+    hint: str | None = "leave it out of one of them with --skip-list"
+
+    def __init__(self, path: bytes, *, is_tree: bool) -> None:
+        one, other = ("a file", "a directory") if is_tree else ("a directory", "a file")
+        super().__init__(
+            f"{printable(path)} is {one} in one tree and {other} in a tree laid over it"
+        )
+        self.path = path
+        self.is_tree = is_tree
+
+
+class OverridePathsError(StoreError):
+    """Paths of a statoverride file that the tree does not hold."""
+
+    hint: str | None = "take them out of the file, or correct them; symbolic links have no mode"
+
+    def __init__(self, paths: list[bytes]) -> None:
+        shown = ", ".join(printable(b"/" + path.lstrip(b"/")) for path in paths[:3])
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        super().__init__(f"the tree has no mode to override at {shown}{more}")
+        self.paths = paths
+
+
+class UpperFeatureError(StoreError):
+    """An upper directory that refers to its lower one in ways that only overlayfs understands."""
+
+    hint: str | None = "mount the overlay with -o redirect_dir=off,metacopy=off and make it again"
+
+    def __init__(self, path: bytes, feature: str) -> None:
+        super().__init__(f"{printable(path)}: the overlay's feature '{feature}' is not supported")
+        self.path = path
+        self.feature = feature
+
+
+class NoKernelError(StoreError):
+    """A commit that was to be bootable and holds no kernel."""
+
+    hint: str | None = "the kernel of a bootable tree is usr/lib/modules/VERSION/vmlinuz"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the tree is not bootable: {detail}")
+
+
 class CheckoutConflictError(StoreError):
     """A file in the way of a checkout."""
 

@@ -22,16 +22,16 @@ from ostreefs_store.consume import TakenDirectory, TakenFile
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.known import KnownObjects
 from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
-from ostreefs_store.scan import Scanner, SourceDirectory
+from ostreefs_store.scan import Scanner, SourceDirectory, SourceOptions
 from ostreefs_store.space import check_free_space
 from ostreefs_store.statcache import (
     FACTS,
     NO_DIGEST,
     UNKNOWN,
     DirectoryRecord,
-    Modifiers,
     encode_record,
     forget_racy,
     is_racy,
@@ -79,22 +79,24 @@ def ingest_directory(
     modifiers: Modifiers,
     batch: Batch,
     *,
-    consume: bool = False,
+    options: SourceOptions = SourceOptions(),  # noqa: B008 -- an immutable value
     progress: Progress | None = None,
 ) -> Ingested:
     """Store everything under `source`, to be added to the index from `batch`.
 
-    With `consume` the source's own inodes may become the objects, and their times become 0. Raises
-    `OSError` for what cannot be read, `SourceChangedError` for a file that is not left alone,
-    `SourceHoldsRepositoryError`.
+    With `options.consume` the source's own inodes may become the objects, and their times become
+    0. Raises `OSError` for what cannot be read, `SourceChangedError` for a file that is not left
+    alone, `SourceHoldsRepositoryError`.
     """
     own, resolved = os.path.realpath(repository.path), os.path.realpath(source)
     if resolved.startswith(own + "/"):
         raise SourceHoldsRepositoryError(os.fsencode(source))
     with open_source(source) as source_fd, repository.index.snapshot() as snapshot:
         known = KnownObjects(repository, snapshot)
-        reader = FileReader(repository.objects, known, source_fd, modifiers, consume=consume)
-        ingest = _Ingest(repository, snapshot, batch, reader, progress)
+        reader = FileReader(
+            repository.objects, known, source_fd, modifiers, consume=options.consume
+        )
+        ingest = _Ingest(repository, snapshot, batch, reader, options, progress)
         try:
             return ingest.run(source_fd)
         except SourceChangedError as error:
@@ -115,6 +117,7 @@ class _Ingest:
         snapshot: Snapshot,
         batch: Batch,
         reader: FileReader,
+        options: SourceOptions,
         progress: Progress | None,
     ) -> None:
         self._snapshot = snapshot
@@ -124,7 +127,9 @@ class _Ingest:
         self._reader = reader
         self._progress = progress
         self._objects_device = os.fstat(repository.objects.fd).st_dev
-        self._scanner = Scanner(snapshot, modifiers, self._recognise, own=repository.path)
+        self._scanner = Scanner(
+            snapshot, modifiers, self._recognise, own=repository.path, options=options
+        )
         self._directories: list[SourceDirectory] = []
         self._batch = batch
         self._taken: dict[Digest, tuple[bytes, bytes]] = {}
@@ -136,8 +141,9 @@ class _Ingest:
             for number, stored in answer:
                 self._record(self._directories[number], stored)
         self._settle_taken()
-        self._batch.files.update(self._scanner.new_files)
-        self._batch.twins.update(self._scanner.new_twins)
+        self._batch.files.update(self._scanner.special_files)
+        self._batch.files.update(self._scanner.redescriber.files)
+        self._batch.twins.update(self._scanner.redescriber.twins)
         for directory in reversed(self._directories):
             self._finish(directory)
         directories = self._directories

@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import content_digest, encode_file, file_digest
 from ostreefs_store.content import CHUNK, hash_file, reflink
-from ostreefs_store.errors import ObjectMissingError, SourceChangedError
+from ostreefs_store.errors import ObjectMissingError, SourceChangedError, UpperFeatureError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile, Xattrs
-from ostreefs_store.scan import regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ostreefs_store.known import KnownObjects
+    from ostreefs_store.modifiers import Modifiers
     from ostreefs_store.objects import ObjectFiles
-    from ostreefs_store.statcache import Modifiers
 
 _ATTEMPTS = 5
 _HOLES_FROM = 64 << 10
@@ -141,6 +140,8 @@ class FileReader:
                     os.utime(fd, (0, 0))
                     found = os.fstat(fd)
                 xattrs = read_xattrs(fd) if self.modifiers.xattrs else ()
+                if self.modifiers.upper:
+                    _refuse_metacopy(xattrs, os.path.join(path, os.fsencode(name)))
                 opened = _Opened(dir_fd, name, fd, found, xattrs)
                 is_small = found.st_size <= CHUNK and not _has_holes(found)
                 store = self._store_small if is_small else self._store_large
@@ -214,7 +215,7 @@ class FileReader:
         """The object that a file is (digest, canonical bytes, value); None when it has changed."""
         if _facts(source.found) != _facts(os.fstat(source.fd)):
             return None
-        file = regular_file(source.found, source.xattrs, content, self.modifiers)
+        file = self.modifiers.regular_file(source.found, source.xattrs, content)
         encoded = encode_file(file)
         return file_digest(encoded), encoded, file
 
@@ -279,6 +280,12 @@ class FileReader:
             except (FileNotFoundError, NotADirectoryError):
                 raise SourceChangedError(path) from None
             yield fd
+
+
+def _refuse_metacopy(xattrs: Xattrs, path: bytes) -> None:
+    """Raise `UpperFeatureError` for a file whose content is in the overlay's lower directory."""
+    if any(name.endswith(b".overlay.metacopy") for name, _ in xattrs):
+        raise UpperFeatureError(path, "metacopy")
 
 
 def _has_holes(found: os.stat_result) -> bool:

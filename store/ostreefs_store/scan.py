@@ -13,10 +13,10 @@ import stat
 import time
 from array import array
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.beneath import DIRECTORY_FLAGS, find_fstype
-from ostreefs_store.codec import encode_file, file_digest, read_file
+from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
@@ -25,17 +25,16 @@ from ostreefs_store.model import (
     Digest,
     Fifo,
     File,
-    RegularFile,
     Symlink,
     Xattrs,
 )
+from ostreefs_store.redescribe import Candidate, Redescriber
 from ostreefs_store.statcache import (
     FACTS,
     KEPT_CTIME,
     NO_DIGEST,
     UNKNOWN,
     DirectoryRecord,
-    Modifiers,
     decode_record,
     directory_key,
     pack_facts,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ostreefs_store.index import Snapshot
+    from ostreefs_store.modifiers import Modifiers
 
 Recognise = Callable[[os.stat_result, str], Digest | None]
 """Finds the object whose own inode is what a path names, if there is one; with the path's stat."""
@@ -113,13 +113,36 @@ class SourceDirectory:
         return self.path + b"/" + encoded if self.path else encoded
 
 
+class SourceOptions(NamedTuple):
+    """How a directory is taken in.
+
+    `consume`: its own inodes may become the objects. `skip`: paths in it, without a slash before,
+    that are left out. `trust`: believe what an earlier commit found of files with the same stat.
+    """
+
+    consume: bool = False
+    skip: frozenset[bytes] = frozenset()
+    trust: bool = True
+
+
 class Scanner:
     """Walks one source for one commit."""
 
     def __init__(
-        self, snapshot: Snapshot, modifiers: Modifiers, recognise: Recognise, *, own: Path
+        self,
+        snapshot: Snapshot,
+        modifiers: Modifiers,
+        recognise: Recognise,
+        *,
+        own: Path,
+        options: SourceOptions,
     ) -> None:
         """`own` is the repository, which no commit may hold."""
+        self._trust = options.trust
+        self._skip: dict[bytes, set[str]] = {}
+        for path in options.skip:
+            above, name = os.path.split(path)
+            self._skip.setdefault(above, set()).add(os.fsdecode(name))
         found = own.stat()
         self._own_key = directory_key(found.st_dev, found.st_ino)
         self._snapshot = snapshot
@@ -127,10 +150,9 @@ class Scanner:
         self._fingerprints: dict[int, bytes | None] = {}
         self._recognise = recognise
         self.started = time.time_ns()
-        self.new_files: list[tuple[Digest, bytes]] = []
-        """File objects (digest, canonical bytes) that were made without reading content."""
-        self.new_twins: dict[Digest, Digest] = {}
-        """Those of them that have content, and their holders."""
+        self.special_files: list[tuple[Digest, bytes]] = []
+        """File objects (digest, canonical bytes) of symlinks, fifos and devices that were read."""
+        self.redescriber = Redescriber(snapshot, modifiers)
 
     def walk(self, source_fd: int) -> Iterator[SourceDirectory]:
         """Yield every directory, parents first; the root has an empty path.
@@ -177,10 +199,11 @@ class Scanner:
         if directory.key == self._own_key:
             raise SourceHoldsRepositoryError(path)
         directory.ctime = own.st_ctime_ns
-        fingerprint = directory.fingerprint = self._fingerprint(fd, own.st_dev)
+        fingerprint = None if path in self._skip else self._fingerprint(fd, own.st_dev)
+        directory.fingerprint = fingerprint
         record = directory.record = (
             decode_record(self._snapshot.find_directory_record(directory.key), fingerprint)
-            if fingerprint is not None
+            if fingerprint is not None and self._trust
             else None
         )
         if record is not None and record.ctime == own.st_ctime_ns:
@@ -191,8 +214,8 @@ class Scanner:
                 directory.skipped = record.skipped
                 return directory, unpack_names(record.subdirectories)
         else:
-            directory.mode = stat.S_IMODE(own.st_mode)
-            directory.uid, directory.gid = modified_owner(own, self._modifiers)
+            directory.mode = self._modifiers.mode(stat.S_IMODE(own.st_mode))
+            directory.uid, directory.gid = self._modifiers.owner(own.st_uid, own.st_gid)
             directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
         return directory, self._list(directory, fd)
 
@@ -213,8 +236,11 @@ class Scanner:
         stats: list[os.stat_result] = []
         subdirectories: list[str] = []
         names, facts = directory.names, directory.facts
+        skip = self._skip.get(directory.path, ())
         with os.scandir(fd) as listing:
             for entry in listing:
+                if entry.name in skip:
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     subdirectories.append(entry.name)
                     continue
@@ -234,20 +260,20 @@ class Scanner:
         if directory.record is not None:
             known = {name: (facts, digest) for name, facts, digest in directory.record.files()}
         directory.digests = [NO_DIGEST] * len(stats)
+        candidates: list[Candidate] = []
         for position, (name, found) in enumerate(zip(directory.names, stats, strict=True)):
             facts = directory.facts_of(position)
             before = known.get(name)
             if before is not None and before[0] == facts and before[1] != NO_DIGEST:
                 directory.digests[position] = before[1]
             elif stat.S_ISREG(found.st_mode):
-                path = f"/proc/self/fd/{fd}/{name}"
-                own = self._recognise(found, path) if found.st_nlink > 1 else None
-                if own is None and before is not None and _only_ctime_differs(before[0], facts):
-                    own = self._describe_anew(directory, path, found, before[1])
-                if own is None:
-                    directory.pending.append(position)
-                else:
+                own = self._find_own(fd, name, found)
+                if own is not None:
                     directory.digests[position] = own
+                elif before is not None and _only_ctime_differs(before[0], facts):
+                    candidates.append(Candidate(position, name, found, before[1]))
+                else:
+                    directory.pending.append(position)
             elif stat.S_ISSOCK(found.st_mode):
                 directory.skipped += (os.fsencode(name),)
             else:
@@ -255,45 +281,42 @@ class Scanner:
                 encoded = encode_file(file)
                 digest = file_digest(encoded)
                 directory.digests[position] = digest
-                self.new_files.append((digest, encoded))
+                self.special_files.append((digest, encoded))
+        if candidates:
+            self._describe_anew(directory, fd, candidates)
+
+    def _find_own(self, fd: int, name: str, found: os.stat_result) -> Digest | None:
+        """The object of which this file is a hard link."""
+        if found.st_nlink == 1 or not self._trust:
+            return None
+        return self._recognise(found, f"/proc/self/fd/{fd}/{name}")
 
     def _describe_anew(
-        self, directory: SourceDirectory, path: str, found: os.stat_result, before: Digest
-    ) -> Digest | None:
-        """The object of a file whose metadata alone have changed; None when that is not certain.
-
-        Its ctime has moved and its mtime has not. A new mode, owner or xattr explains that; where
-        there is none the content may have changed and the mtime have been put back.
-        """
-        encoded = self._snapshot.find_file(before)
-        old = None if encoded is None else read_file(encoded)
-        if not isinstance(old, RegularFile):
-            return None
+        self, directory: SourceDirectory, fd: int, candidates: list[Candidate]
+    ) -> None:
+        """Find the objects of files whose metadata alone have changed; the rest is to be read."""
         try:
-            xattrs = read_xattrs(path) if self._modifiers.xattrs else ()
+            for position, digest in self.redescriber.describe(fd, candidates):
+                directory.digests[position] = digest
         except OSError as error:
-            name = os.path.basename(path)
+            name = os.fsdecode(error.filename)
             raise _of_source(error, directory.path_of(name)) from None
-        file = regular_file(found, xattrs, old.content, self._modifiers)
-        if file == old:
-            return None
-        encoded = encode_file(file)
-        digest = file_digest(encoded)
-        if self._snapshot.find_file(digest) is None:
-            self.new_files.append((digest, encoded))
-            if file.size:
-                self.new_twins[digest] = self._snapshot.find_holder(before)
-        return digest
+        directory.pending += [
+            candidate.position
+            for candidate in candidates
+            if directory.digests[candidate.position] == NO_DIGEST
+        ]
 
     def _read_special(
         self, directory: SourceDirectory, fd: int, name: str, found: os.stat_result
     ) -> File:
-        uid, gid = modified_owner(found, self._modifiers)
-        mode = stat.S_IMODE(found.st_mode)
+        uid, gid = self._modifiers.owner(found.st_uid, found.st_gid)
+        mode = self._modifiers.mode(stat.S_IMODE(found.st_mode))
         xattrs: Xattrs = ()
         if self._modifiers.xattrs:
             try:
-                xattrs = read_xattrs(f"/proc/self/fd/{fd}/{name}")
+                found_xattrs = read_xattrs(f"/proc/self/fd/{fd}/{name}")
+                xattrs = self._modifiers.file_xattrs(found_xattrs)
             except OSError as error:
                 raise _of_source(error, directory.path_of(name)) from None
         if stat.S_ISLNK(found.st_mode):
@@ -324,23 +347,6 @@ def _has_same_files(fd: int, record: DirectoryRecord) -> bool:
 def _only_ctime_differs(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
     """Whether a file that was not too young to be believed was changed, but not written to."""
     return before[:3] == now[:3] and before[3] != UNKNOWN
-
-
-def modified_owner(found: os.stat_result, modifiers: Modifiers) -> tuple[int, int]:
-    """The owner that a commit records."""
-    uid, gid = modifiers.owner_uid, modifiers.owner_gid
-    return (
-        found.st_uid if uid is None else uid,
-        found.st_gid if gid is None else gid,
-    )
-
-
-def regular_file(
-    found: os.stat_result, xattrs: Xattrs, content: Digest, modifiers: Modifiers
-) -> RegularFile:
-    """The file object of a regular file, as a commit records it."""
-    uid, gid = modified_owner(found, modifiers)
-    return RegularFile(stat.S_IMODE(found.st_mode), uid, gid, xattrs, content, found.st_size)
 
 
 def _of_source(error: OSError, path: bytes) -> Exception:

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import os
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
-from blake3 import blake3
 
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 
@@ -39,7 +38,6 @@ SLACK_NS = 50_000_000
 COARSE_SLACK_NS = 2_000_000_000
 """For filesystems that keep whole seconds, or two of them."""
 
-_VERSION = b"2"
 FACTS = 4
 """Numbers that are kept of each file: inode, size, mtime and ctime, the times in ns."""
 
@@ -48,18 +46,6 @@ UNKNOWN = -(2**63)
 
 NO_DIGEST = Digest(bytes(DIGEST_SIZE))
 """Stands for an entry that is in no tree, such as a socket."""
-
-
-class Modifiers(NamedTuple):
-    """What a commit changes on everything it takes in."""
-
-    owner_uid: int | None = None
-    owner_gid: int | None = None
-    xattrs: bool = True
-
-    def fingerprint(self, filesystem: int) -> bytes:
-        """8 bytes that differ between any two modifiers, filesystems, versions of the cache."""
-        return blake3(_VERSION + repr((*self, filesystem)).encode()).digest()[:8]
 
 
 class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):

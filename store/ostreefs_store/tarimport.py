@@ -16,7 +16,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 from blake3 import blake3
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from ostreefs_store.batch import Batch
     from ostreefs_store.index import Snapshot
     from ostreefs_store.layer import Layer
+    from ostreefs_store.modifiers import Modifiers
     from ostreefs_store.repository import Repository
-    from ostreefs_store.statcache import Modifiers
-
-_Item = TypeVar("_Item", bound=File | TreeHead)
 
 _MALFORMED = (ArithmeticError, LookupError, ValueError, RecursionError)
 """What `tarfile` lets pass, beside its own errors, for headers that nobody writes."""
@@ -101,13 +99,7 @@ class _Import:
         self._batch = batch
         self._stream = stream
         self._buffer = memoryview(bytearray(CHUNK))
-        self._changes: dict[str, Any] = {}
-        if modifiers.owner_uid is not None:
-            self._changes["uid"] = modifiers.owner_uid
-        if modifiers.owner_gid is not None:
-            self._changes["gid"] = modifiers.owner_gid
-        if not modifiers.xattrs:
-            self._changes["xattrs"] = ()
+        self._modifiers = modifiers
 
     def run(self, builder: LayerBuilder, progress: Progress | None) -> TarContents:
         """Read the whole stream."""
@@ -128,17 +120,14 @@ class _Import:
     def _add(self, builder: LayerBuilder, member: Member) -> None:
         path, item = member.path, member.item
         if isinstance(item, TreeHead):
-            builder.add_directory(path, self._modified(item))
+            builder.add_directory(path, self._modifiers.apply(item))
         elif builder.add_whiteout(path):
             pass
         elif isinstance(item, HardLink):
             builder.add_link(path, item.target)
         else:
             above = builder.prepare_file(path)
-            above.entries[path[-1]] = self._store(member, self._modified(item))
-
-    def _modified(self, item: _Item) -> _Item:
-        return msgspec.structs.replace(item, **self._changes) if self._changes else item
+            above.entries[path[-1]] = self._store(member, self._modifiers.apply(item))
 
     # ---- content ----
 

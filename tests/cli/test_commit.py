@@ -4,12 +4,13 @@
 import json
 import os
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from ostreefs.cli.commit import parse_timestamp
+from ostreefs.cli.message import parse_timestamp
 from ostreefs_store import durable
 from tests.cli.conftest import Cli
 from tests.support.commands import Word, complaint, ostreefs_output
@@ -199,10 +200,17 @@ def test_bad_source(cli: Cli, source: Path) -> None:
 
 WRONG: list[list[Word]] = [
     ["."],
-    ["-b", "x", "--tree=tar=x"],
+    ["-b", "x", "--tree=zip=x"],
+    ["-b", "x", "--orphan", "."],
+    ["."],
+    ["-b", "x", "--tree=overlay=."],
+    ["-b", "x", "--tree=tar=-", "--tree=tar=-"],
+    ["-b", "x", "--add-metadata=a", "."],
+    ["-b", "x", "--add-metadata=a=b", "."],
+    ["-b", "x", "--add-metadata-string==b", "."],
+    ["-b", "x", "-m", "body", "-F", "-", "."],
     ["-b", "x", "--tree=dir="],
     ["-b", "x", "--tree=dir=.", "."],
-    ["-b", "x", "--tree=dir=.", "--tree=dir=."],
     ["-b", "x", ".", "--", "-d"],
     ["-b", "x", "-s", "--", "."],
     ["-b", "x", "--timestamp=yesterday"],
@@ -254,3 +262,121 @@ def test_two_commits_to_one_branch_at_once(cli: Cli, source: Path, tmp_path: Pat
     cli("reset", "main", loser)
     assert [commit["commit"] for commit in cli.json("log", "main")] == [loser, first]
     assert cli("fsck", "-q") == ""
+
+
+# ---- several trees and what is said of them ----
+
+
+def test_trees_are_laid_over_one_another(cli: Cli, source: Path, tmp_path: Path) -> None:
+    write(tmp_path / "mine/usr/bin/tool", b"mine")
+    cli("commit", "-b", "base", source)
+    trees = ("--tree=ref=base", f"--tree=dir={tmp_path / 'mine'}")
+    made = cli.json("commit", "-b", "made", *trees)
+    assert made["files_read"] == 1
+    assert cli("cat", "made", "/usr/bin/tool") == "mine"
+    assert cli("cat", "made", "/usr/lib/same") == "same content"
+    assert cli.json("commit", "-b", "same", "--base=base", trees[1])["root"] == made["root"]
+    assert (
+        cli.json("commit", "-b", "base2", "--base=base")["root"]
+        == cli.json("show", "base")["root"]
+    )
+
+
+def test_trees_that_disagree(cli: Cli, source: Path, tmp_path: Path) -> None:
+    write(tmp_path / "mine/usr", b"a file")
+    trees = (f"--tree=dir={source}", f"--tree=dir={tmp_path / 'mine'}")
+    message = cli.fails("commit", "-b", "made", *trees)
+    assert message == "usr is a directory in one tree and a file in a tree laid over it"
+
+
+def test_an_archive(cli: Cli, source: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    subprocess.run(["tar", "-C", source, "-czf", archive, "."], check=True)
+    expected = cli.json("commit", "-b", "dir", "--no-xattrs", source)["root"]
+    assert cli.json("commit", "-b", "tar", f"--tree=tar={archive}")["root"] == expected
+    archive.write_bytes(archive.read_bytes()[:100])
+    assert str(archive) in cli.fails("commit", "-b", "tar", f"--tree=tar={archive}")
+    assert cli.json("show", "tar")["root"] == expected
+
+
+def test_an_orphan(cli: Cli, source: Path) -> None:
+    commit = cli("commit", "--orphan", source).strip()
+    assert cli("refs") == ""
+    assert cli.json("show", commit)["parents"] == []
+
+
+def test_message_from_a_file(cli: Cli, source: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "message", b"Subject\n\nBody\nof two lines\n")
+    cli("commit", "-b", "x", "-F", path, source)
+    shown = cli.json("show", "x")
+    assert (shown["subject"], shown["body"]) == ("Subject", "Body\nof two lines")
+    cli("commit", "-b", "x", "-s", "Given", "-F", path, source)
+    assert cli.json("show", "x")["subject"] == "Given"
+    path.write_bytes(b"\xff")
+    assert "is not UTF-8" in cli.fails("commit", "-b", "x", "-F", path, source, status=2)
+
+
+def test_message_from_an_editor(
+    cli: Cli, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = write(
+        tmp_path / "editor", b"#!/bin/sh\nsed -i '1s/.*/From the editor/' \"$1\"\n", 0o755
+    )
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", str(editor))
+    cli("commit", "-b", "x", "-e", "-s", "Draft", "-m", "Body", source)
+    shown = cli.json("show", "x")
+    assert (shown["subject"], shown["body"]) == ("From the editor", "Body")
+    monkeypatch.setenv("EDITOR", "true")
+    assert "empty" in cli.fails("commit", "-b", "y", "-e", source, status=2)
+    for broken, said in (("false", "failed"), ("/nonexistent/editor", "no editor")):
+        monkeypatch.setenv("EDITOR", broken)
+        assert said in cli.fails("commit", "-b", "y", "-e", source, status=2)
+    assert cli("refs") == "x\n"
+
+
+def test_metadata(cli: Cli, source: Path) -> None:
+    given = ("--add-metadata-string=a=b=c", "--add-metadata=n=uint32 5", "--add-metadata=t=true",
+             "--add-metadata=q='text'", "--add-metadata=h=0x10")  # fmt: skip
+    cli("commit", "-b", "x", *given, source)
+    assert cli.json("show", "x")["metadata"] == {
+        "a": "b=c",
+        "n": 5,
+        "t": True,
+        "q": "text",
+        "h": 16,
+    }
+
+
+def test_bootable(cli: Cli, source: Path) -> None:
+    assert "no kernel" in cli.fails("commit", "-b", "x", "--bootable", source)
+    write(source / "usr/lib/modules/6.1/vmlinuz", b"kernel")
+    cli("commit", "-b", "x", "--bootable", source)
+    assert cli.json("show", "x")["metadata"] == {"ostree.bootable": True, "ostree.linux": "6.1"}
+
+
+def test_lists_of_paths(cli: Cli, source: Path, tmp_path: Path) -> None:
+    skip = write(tmp_path / "skip", b"/usr/share\n\n/etc/fifo\n")
+    modes = write(tmp_path / "modes", b"+64 /usr/lib/same\n")
+    cli("commit", "-b", "x", f"--skip-list={skip}", f"--statoverride={modes}", source)
+    listed = {entry["path"]: entry for entry in cli.json("ls", "-R", "x")}
+    assert not {"/usr/share", "/etc/fifo"} & set(listed)
+    assert listed["/usr/lib/same"]["mode"] == "0744"
+    modes.write_bytes(b"+64 /nowhere\n")
+    message = cli.fails("commit", "-b", "x", f"--statoverride={modes}", source)
+    assert message == "the tree has no mode to override at /nowhere"
+    modes.write_bytes(b"wrong\n")
+    message = cli.fails("commit", "-b", "x", f"--statoverride={modes}", source, status=2)
+    assert message.startswith(f"line 1 of {modes}")
+
+
+@pytest.mark.root
+def test_two_sources_are_consumed(cli: Cli, source: Path, tmp_path: Path) -> None:
+    write(tmp_path / "mine/usr/bin/tool", b"mine")
+    cli(
+        "commit", "-b", "x", "--consume", f"--tree=dir={source}", f"--tree=dir={tmp_path / 'mine'}"
+    )
+    assert not source.exists()
+    assert not (tmp_path / "mine").exists()
+    assert cli("cat", "x", "/usr/bin/tool") == "mine"
+    assert "no damage" in cli("fsck")

@@ -14,9 +14,9 @@ from ostreefs_store.errors import SourceChangedError, StoreError
 from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.model import RegularFile, Tree
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 from ostreefs_store.traverse import find_node
 from tests.support.trees import (
     ACCESS_ACL,

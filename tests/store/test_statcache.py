@@ -6,6 +6,7 @@ import os
 import pytest
 
 from ostreefs_store.model import Digest
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.statcache import (
     COARSE_SLACK_NS,
     FACTS,
@@ -13,7 +14,6 @@ from ostreefs_store.statcache import (
     SLACK_NS,
     UNKNOWN,
     DirectoryRecord,
-    Modifiers,
     decode_record,
     directory_key,
     encode_record,

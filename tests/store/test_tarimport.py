@@ -26,9 +26,9 @@ from ostreefs_store.model import (
     Symlink,
     TreeHead,
 )
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 from tests.support.archives import (
     archive,
     bsdtar,

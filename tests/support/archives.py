@@ -12,8 +12,8 @@ from ostreefs_store.batch import Batch
 from ostreefs_store.commit import Target, write_commit
 from ostreefs_store.layer import flatten
 from ostreefs_store.model import Digest
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 from ostreefs_store.tarimport import TarContents, TarSource, read_tar
 from tests.support.trees import MESSAGE
 

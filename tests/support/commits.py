@@ -26,9 +26,9 @@ from ostreefs_store.model import (
     Tree,
     TreeEntry,
 )
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import Mode
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
 
 EMPTY_FILE = RegularFile(0o644, 0, 0, (), EMPTY_CONTENT, 0)
 

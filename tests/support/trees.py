@@ -20,9 +20,10 @@ from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.fsck import Problem, check_repository
 from ostreefs_store.ingest import Ingested, ingest_directory, open_source
 from ostreefs_store.model import Digest
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
-from ostreefs_store.statcache import Modifiers
+from ostreefs_store.scan import SourceOptions
 
 MESSAGE = Message("A subject", "A body", 1_700_000_000, {})
 _KEPT_XATTRS = ("user.", "security.", "trusted.", "system.posix_acl_")
@@ -350,7 +351,12 @@ def take_in(
 ) -> Taken:
     """Store a directory; nothing is committed yet."""
     batch = Batch()
-    return Taken(ingest_directory(repository, source, modifiers, batch, consume=consume), batch)
+    return Taken(
+        ingest_directory(
+            repository, source, modifiers, batch, options=SourceOptions(consume=consume)
+        ),
+        batch,
+    )
 
 
 def delete(source: Path, taken: Taken) -> list[Left]:

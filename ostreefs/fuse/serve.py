@@ -17,12 +17,16 @@ import trio
 from ostreefs.fuse.mounts import MountError, widen_read_ahead
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.tree import Namespace
+from ostreefs_store.errors import RevisionNotFoundError
+from ostreefs_store.leases import Leases
 from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from ostreefs_store.model import Digest
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +73,14 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     Raises `StoreError` and `OSError` before `ready` is called. SIGTERM and SIGINT unmount.
     """
     gc.enable()
-    with Repository.open(request.repository) as repository:
+    with (
+        Repository.open(request.repository) as repository,
+        Leases(request.repository) as leases,
+    ):
         commit = None
         if request.revision is not None:
-            with repository.index.snapshot() as snapshot:
-                commit = resolve(snapshot, request.revision)
-        operations = Operations(repository, Namespace(repository, commit))
+            commit = _lease(repository, leases, request.revision)
+        operations = Operations(repository, Namespace(repository, commit, leases))
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
@@ -84,6 +90,17 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             trio.run(_main, ready)
         finally:
             pyfuse3.close(unmount=True)
+
+
+def _lease(repository: Repository, leases: Leases, revision: str) -> Digest:
+    """The commit that a revision names, and that no prune will delete while we serve it."""
+    with repository.index.snapshot() as snapshot:
+        commit = resolve(snapshot, revision)
+    is_held = leases.hold(commit)
+    with repository.index.snapshot() as snapshot:  # one that began after the lease
+        if not is_held or snapshot.find_commit(commit) is None:
+            raise RevisionNotFoundError(revision, "it is just being pruned")
+    return commit
 
 
 async def _main(ready: Callable[[], None]) -> None:

@@ -43,13 +43,22 @@ from ostreefs.fuse.nodes import (
 from ostreefs_store.codec import read_file, read_tree, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
-from ostreefs_store.model import Digest, File, RegularFile, TreeEntry, Xattrs, file_type
+from ostreefs_store.model import (
+    Digest,
+    File,
+    RegularFile,
+    TreeEntry,
+    TreeHead,
+    Xattrs,
+    file_type,
+)
 from ostreefs_store.names import is_hex
 from ostreefs_store.refs import PREFIX_MIN, commits_with_prefix, read_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ostreefs_store.leases import Leases
     from ostreefs_store.repository import Repository
 
 ROOT = 1
@@ -85,10 +94,18 @@ class _TreeCache:
 class Namespace:
     """The whole of what one mount shows."""
 
-    def __init__(self, repository: Repository, commit: Digest | None) -> None:
-        """Show `commit`, or all commits when it is None."""
+    def __init__(
+        self, repository: Repository, commit: Digest | None, leases: Leases | None = None
+    ) -> None:
+        """Show `commit`, on which the caller has a lease, or all commits when it is None.
+
+        With `leases`, one is taken on each commit that somebody looks into, and held for as long
+        as the kernel knows its root.
+        """
         self._repository = repository
         self._index = repository.index
+        self._leases = leases
+        self._leased: set[int] = {ROOT}
         self._trees = _TreeCache(_CACHED_ENTRIES)
         self._collided: dict[Digest, int] = {}
         self._collided_digests: dict[int, Digest] = {}
@@ -179,7 +196,7 @@ class Namespace:
         if not isinstance(node, TreeNode):
             return ()
         with self._index.snapshot() as snapshot:
-            return read_tree_head(_tree_bytes(snapshot, node.digest)).xattrs
+            return _read_head(snapshot, node).xattrs
 
     def identity(self, number: int) -> dict[bytes, bytes]:
         """The attributes that the mount makes up: object, content and commit in hex."""
@@ -242,6 +259,8 @@ class Namespace:
         node.lookups -= count
         if node.lookups <= 0 and node.parent is not None:
             del self._nodes[number]
+            if number in self._leased:
+                self._give_back(node)
             key = node.parent.number, node.name
             if self._parents.get(key) == number:  # not when another one has the name by now
                 del self._parents[key]
@@ -258,7 +277,25 @@ class Namespace:
         node = self._node(number)
         if isinstance(node, LinkNode):
             raise NotADirectoryError(number)
+        if isinstance(node, TreeNode) and node.commit is not None and number not in self._leased:
+            self._lease(node, node.commit)
         return node
+
+    def _lease(self, node: TreeNode, commit: Digest) -> None:
+        """See that a commit stays which somebody looks into; it may be gone by now."""
+        if self._leases is None:
+            return
+        is_held = self._leases.hold(commit)
+        with self._index.snapshot() as snapshot:
+            if not is_held or snapshot.find_commit(commit) is None:
+                self._leases.drop(commit)
+                raise StaleError(node.number)
+        self._leased.add(node.number)
+
+    def _give_back(self, node: Node) -> None:
+        self._leased.discard(node.number)
+        if self._leases is not None and isinstance(node, TreeNode) and node.commit is not None:
+            self._leases.drop(node.commit)
 
     # ---- entries of a commit's directories
 
@@ -316,7 +353,7 @@ class Namespace:
 
     def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
         if isinstance(node, TreeNode):
-            head = read_tree_head(_tree_bytes(snapshot, node.digest))
+            head = _read_head(snapshot, node)
             return Attributes(
                 node.number, stat.S_IFDIR | head.mode, head.uid, head.gid, 0, 0, 0, fixed=True
             )
@@ -417,6 +454,16 @@ class Namespace:
                 return
             yield from ((commit.hex().encode(), "") for commit in commits)
             following = commits[-1] + b"\0"
+
+
+def _read_head(snapshot: Snapshot, node: TreeNode) -> TreeHead:
+    """A directory's own metadata. Raises `StaleError` for the root of a commit that was pruned."""
+    encoded = snapshot.find_tree(node.digest)
+    if encoded is not None:
+        return read_tree_head(encoded)
+    if node.commit is not None and snapshot.find_commit(node.commit) is None:
+        raise StaleError(node.number)
+    raise ObjectMissingError("tree", node.digest)
 
 
 def _tree_bytes(snapshot: Snapshot, digest: Digest) -> bytes:

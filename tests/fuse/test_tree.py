@@ -16,6 +16,7 @@ from ostreefs.fuse.nodes import Attributes, Found, StaleError
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.errors import ObjectMissingError
+from ostreefs_store.leases import Leases, claim, find_leased
 from ostreefs_store.model import (
     BlockDevice,
     CharDevice,
@@ -25,7 +26,7 @@ from ostreefs_store.model import (
     RegularFile,
     Symlink,
 )
-from ostreefs_store.refs import delete_refs
+from ostreefs_store.refs import delete_refs, read_commit
 from ostreefs_store.repository import Repository
 from tests.support.commits import EMPTY_FILE, Content, init_repository, put_commit, put_file
 
@@ -178,6 +179,41 @@ def test_dot_of_what_is_no_directory(repository: Repository) -> None:
     for stale in (file.attributes.number ^ 4, link.attributes.number ^ 4):
         with pytest.raises(StaleError):
             namespace.lookup(stale, b".")
+
+
+def test_a_lease_ends_when_the_kernel_forgets(repository: Repository) -> None:
+    one = commit(repository, {b"file": EMPTY_FILE, b"d": {}})
+    other = commit(repository, {b"other": EMPTY_FILE})
+    with Leases(repository.path) as leases:
+        namespace = Namespace(repository, None, leases)
+        root = enter(namespace, b"commits", one.hex().encode())
+        enter(namespace, b"commits", other.hex().encode())
+        assert find_leased(repository.path, [one, other]) == set()
+        assert number_of(namespace, b"commits", one.hex().encode(), b"d")
+        assert find_leased(repository.path, [one, other]) == {one}
+        namespace.forget(root.attributes.number, 1)
+        assert find_leased(repository.path, [one]) == {one}
+        namespace.forget(root.attributes.number, 1)
+        assert find_leased(repository.path, [one]) == set()
+
+
+def test_a_commit_that_is_gone_is_stale(repository: Repository) -> None:
+    doomed = commit(repository, {b"file": EMPTY_FILE})
+    with Leases(repository.path) as leases:
+        namespace = Namespace(repository, None, leases)
+        number = number_of(namespace, b"commits", doomed.hex().encode())
+        with claim(repository.path, [doomed], []) as is_claimed:
+            assert is_claimed
+            with pytest.raises(StaleError):
+                namespace.lookup(number, b"file")
+        with repository.index.transaction() as transaction:
+            root = read_commit(transaction, doomed).root
+            transaction.delete("commits", doomed)
+            transaction.delete("trees", root)
+        for look in (namespace.attributes, namespace.xattrs, namespace.list_directory):
+            with pytest.raises(StaleError):
+                look(number)
+        assert find_leased(repository.path, [doomed]) == set()
 
 
 def test_dot_and_dot_dot(show: Show) -> None:

@@ -13,6 +13,8 @@ from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
+from tests.support.commands import Word, command, run
+from tests.support.faults import why_no_injection
 from tests.support.trees import (
     check_out,
     ingest,
@@ -86,6 +88,27 @@ def _large_object(repository: Repository) -> tuple[Digest, RegularFile]:
         node = find_node(snapshot, root_of(repository), b"large")
     assert isinstance(node.item, RegularFile)
     return node.digest, node.item
+
+
+def test_no_file_of_the_source_is_opened(
+    any_repository: Repository, source: Path, large: Path
+) -> None:
+    """As the kernel sees it: strace(1) names every file that is opened or copied from."""
+    reason = why_no_injection()
+    if reason is not None:
+        pytest.skip(reason)
+    ingest(any_repository, source)
+    change_modes(source)
+    log = source.parent / "trace"
+    calls = "open,openat,copy_file_range,sendfile,ioctl"
+    trace: list[Word] = ["strace", "-f", "-y", "-o", log, f"-etrace={calls}"]
+    path = any_repository.path
+    done = run(*trace, *command(f"--repo={path}", "commit", "-b", "main", source))
+    assert done.returncode == 0, done
+    lines = [line for line in log.read_text().splitlines() if str(source) in line]
+    assert any("O_DIRECTORY" in line for line in lines), "the walk is seen"
+    assert [line for line in lines if "O_DIRECTORY" not in line and "O_PATH" not in line] == []
+    assert "FICLONE" not in log.read_text()
 
 
 def test_a_time_that_was_put_back_hides_nothing(any_repository: Repository, source: Path) -> None:

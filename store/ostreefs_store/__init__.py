@@ -12,7 +12,7 @@ above it in this list:
   `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`, `modifiers`;
 - making commits: `batch`, `known`, `redescribe`, `scan`, `reader`, `consume`, `ingest`, `merge`,
   `retouch`, `upper`, `compose`, `bootable`, `commit`;
-- using them: `traverse`, `directories`, `filemaker`, `checkout`, `diff`;
+- using them: `traverse`, `directories`, `filemaker`, `checkoutplan`, `checkout`, `diff`;
 - checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
 - deleting: `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`;

@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store import durable
+from ostreefs_store.beneath import remove_beneath
+from ostreefs_store.checkoutplan import is_opaque, plan_files
 from ostreefs_store.directories import DirectoryMaker
-from ostreefs_store.errors import ObjectMissingError, PrivilegeError
-from ostreefs_store.filemaker import CheckoutOptions, FileJob, FileMaker
-from ostreefs_store.model import (
-    Digest,
-    Tree,
-)
+from ostreefs_store.errors import PrivilegeError
+from ostreefs_store.filemaker import CheckoutOptions, FileMaker
+from ostreefs_store.model import Digest, Tree
 from ostreefs_store.parallel import map_unordered
-from ostreefs_store.traverse import find_node, read_tree_object
+from ostreefs_store.traverse import find_node
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 """Called now and then with the number of files that were made so far."""
-
-_JOB_FILES = 256
 
 
 class CheckoutResult(NamedTuple):
@@ -60,6 +57,8 @@ def checkout(
     `CheckoutConflictError`, `PrivilegeError`, `PathNotFoundError`.
     """
     filler = _Filler(repository, options, progress)
+    if b"" in options.skip:
+        return CheckoutResult(0, [])
     with repository.in_use():
         if options.union != "none" and destination.is_dir():
             return filler.fill(root, destination, new=False)
@@ -117,17 +116,22 @@ class _Filler:
         root_fd = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         previous = os.umask(0)
         try:
+            if self._options.whiteouts and is_opaque(top) and not new:
+                for name in os.listdir(root_fd):
+                    remove_beneath(root_fd, os.fsencode(name))
+                new = True
             directories = DirectoryMaker(
                 root_fd,
                 user=self._options.user,
                 merge=self._options.union != "none",
+                replace=self._options.replaces_directories,
                 new_root=new,
             )
             maker = FileMaker(self._repository, root_fd, self._options, links=self._links)
             files = 0
             skipped: list[bytes] = []
             for count, devices, stored in map_unordered(
-                maker.make_batch, _jobs(snapshot, top, directories)
+                maker.make_batch, plan_files(snapshot, top, directories, self._options)
             ):
                 files += count
                 skipped += devices
@@ -167,38 +171,3 @@ def _find_top(snapshot: Snapshot, root: Digest, subpath: bytes) -> Tree:
     name = os.path.basename(node.path)
     kept = tuple(entry for entry in above.entries if entry.name == name)
     return Tree(above.mode, above.uid, above.gid, above.xattrs, kept)
-
-
-def _jobs(snapshot: Snapshot, top: Tree, directories: DirectoryMaker) -> Iterator[FileJob]:
-    """Walk the tree, make its directories, and yield the files to make in fair portions."""
-    job: FileJob = []
-    count = 0
-    stack = [(b"", top)]
-    while stack:
-        path, tree = stack.pop()
-        children = [
-            (entry.name, read_tree_object(snapshot, entry.digest))
-            for entry in tree.entries
-            if entry.is_tree
-        ]
-        if children:
-            directories.make(path, children)
-            stack += [(os.path.join(path, name), child) for name, child in children]
-        entries = [entry for entry in tree.entries if not entry.is_tree]
-        found = snapshot.find_files([entry.digest for entry in entries])
-        holders = snapshot.find_holders([entry.digest for entry in entries])
-        files: list[tuple[bytes, Digest, Digest, bytes]] = []
-        for entry in entries:
-            encoded = found.get(entry.digest)
-            if encoded is None:
-                raise ObjectMissingError("file", entry.digest)
-            if not files:
-                job.append((path, files))
-            holder = Digest(holders.get(entry.digest, entry.digest))
-            files.append((entry.name, entry.digest, holder, encoded))
-            count += 1
-            if count >= _JOB_FILES:
-                yield job
-                job, files, count = [], [], 0
-    if job:
-        yield job

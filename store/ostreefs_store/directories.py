@@ -9,49 +9,77 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
-from ostreefs_store.beneath import DIRECTORY_FLAGS, open_beneath
+from ostreefs_store.beneath import DIRECTORY_FLAGS, open_beneath, remove_beneath
 from ostreefs_store.errors import CheckoutConflictError
 from ostreefs_store.metadata import Credentials, rewrite_metadata
 from ostreefs_store.model import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class DirectoryMaker:
     """Makes directories beneath a root. The caller has set an empty umask."""
 
-    def __init__(self, root_fd: int, *, user: bool, merge: bool, new_root: bool) -> None:
+    def __init__(
+        self, root_fd: int, *, user: bool, merge: bool, replace: bool, new_root: bool
+    ) -> None:
         """`user`: keep no owner and no xattrs. `merge`: directories may be there already.
 
+        `replace`: what is there and is no directory gives way to one.
         `new_root`: the root was made for this checkout and gets the metadata of its tree, too.
         """
         self._root_fd = root_fd
         self._user = user
         self._merge = merge
+        self._replace = replace
         self._new_root = new_root
         self._credentials = Credentials.own()
         self._made: list[tuple[bytes, list[tuple[bytes, Tree]]]] = []
         if new_root:  # what it inherited from its folder it would pass on to everything in it
             rewrite_metadata(root_fd, Tree(0o700, *self._credentials, (), ()))
 
-    def make(self, above: bytes, children: list[tuple[bytes, Tree]]) -> None:
+    def make(
+        self, above: bytes, children: list[tuple[bytes, Tree]], anew: Collection[bytes] = ()
+    ) -> None:
         """Make the directories (name, tree) in the directory `above`, where they are not there.
 
-        Raises `CheckoutConflictError` when one may not be there, or is something else.
+        Those in `anew` are deleted first if they are. Raises `CheckoutConflictError` when one may
+        not be there, or is something else.
         """
         made: list[tuple[bytes, Tree]] = []
         with open_beneath(self._root_fd, above) as fd:
             for name, tree in children:
+                if name in anew:
+                    remove_beneath(fd, name)
                 try:
                     os.mkdir(name, self._first_mode(tree), dir_fd=fd)
                 except FileExistsError:
-                    found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                    if not self._merge or not stat.S_ISDIR(found.st_mode):
-                        raise CheckoutConflictError(
-                            os.path.join(above, name), "something else is in its place"
-                        ) from None
-                else:
-                    made.append((name, tree))
+                    if self._is_merged(fd, above, name):
+                        continue
+                    os.mkdir(name, self._first_mode(tree), dir_fd=fd)
+                made.append((name, tree))
         self._made.append((above, made))
+
+    def _is_merged(self, fd: int, above: bytes, name: bytes) -> bool:
+        """Whether what is there is a directory to be filled; what may give way is deleted."""
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if self._merge and stat.S_ISDIR(found.st_mode):
+            return True
+        if not self._replace:
+            full = os.path.join(above, name)
+            raise CheckoutConflictError(full, "something else is in its place")
+        os.unlink(name, dir_fd=fd)
+        return False
+
+    def delete(self, above: bytes, names: Collection[bytes]) -> None:
+        """Delete what is in the directory `above` at these names, if anything is."""
+        if names:
+            with open_beneath(self._root_fd, above) as fd:
+                for name in names:
+                    remove_beneath(fd, name)
 
     def finish(self, top: Tree) -> None:
         """Give what was made its owner, mode, xattrs and times, from the leaves up."""

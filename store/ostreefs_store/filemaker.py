@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 
 from ostreefs_store import durable
-from ostreefs_store.beneath import open_beneath
+from ostreefs_store.beneath import open_beneath, remove_beneath
 from ostreefs_store.codec import read_file
 from ostreefs_store.content import copy_file, hash_file
 from ostreefs_store.errors import CheckoutConflictError, ObjectMissingError
@@ -52,7 +52,9 @@ class CheckoutOptions(NamedTuple):
     """How to check out; the words are ostree's.
 
     `user`: owner and xattrs are those of whoever checks out. `require_hardlinks`: fail rather than
-    copy. `force_copy`: never link. `union`: what to do with an existing destination.
+    copy. `force_copy`: never link. `union`: what to do with an existing destination. `whiteouts`:
+    see `checkoutplan`. `skip`: paths below what is checked out, without a slash at either end,
+    that are left out with all that is in them; b"" is everything.
     """
 
     user: bool = False
@@ -60,6 +62,13 @@ class CheckoutOptions(NamedTuple):
     force_copy: bool = False
     union: Union = "none"
     subpath: bytes = b"/"
+    whiteouts: bool = False
+    skip: frozenset[bytes] = frozenset()
+
+    @property
+    def replaces_directories(self) -> bool:
+        """Whether a file takes the place of a directory, and a directory that of a file."""
+        return self.whiteouts and self.union == "overwrite"
 
 
 FileJob = list[tuple[bytes, list[tuple[bytes, Digest, Digest, bytes]]]]
@@ -134,11 +143,14 @@ class FileMaker:
             durable.link_new(temporary, item.name, source_dir=dir_fd, target_dir=dir_fd)
 
     def _overwrite(self, dir_fd: int, full: bytes, item: _Item) -> None:
-        """Replace a file by a whole one; a directory is never replaced."""
+        """Replace a file by a whole one; a directory is replaced only where that is asked for."""
         found = os.stat(item.name, dir_fd=dir_fd, follow_symlinks=False)
-        if stat.S_ISDIR(found.st_mode):
+        is_directory = stat.S_ISDIR(found.st_mode)
+        if is_directory and not self._options.replaces_directories:
             raise CheckoutConflictError(full, "a directory is in its place")
         with self._temporary(dir_fd, full, item) as temporary:
+            if is_directory:
+                remove_beneath(dir_fd, item.name)
             durable.rename_over(dir_fd, temporary, item.name)
 
     @contextmanager

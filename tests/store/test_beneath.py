@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.beneath import open_beneath
-from tests.support.trees import make_deep_directory
+from ostreefs_store.beneath import open_beneath, remove_beneath
+from tests.support.trees import make_deep_directory, write
 
 
 def names_beneath(root: Path, path: bytes) -> list[str]:
@@ -58,3 +58,16 @@ def test_symbolic_links_are_never_followed(tmp_path: Path, path: bytes) -> None:
     (tmp_path / "root/real/link").symlink_to("../../outside")
     with pytest.raises(NotADirectoryError):
         names_beneath(tmp_path / "root", path)
+
+
+def test_remove_beneath(tmp_path: Path) -> None:
+    write(tmp_path / "outside/kept")
+    write(tmp_path / "dir/sub/sub/file")
+    (tmp_path / "dir/link").symlink_to("../outside")
+    (tmp_path / "link").symlink_to("outside")
+    write(tmp_path / "file")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for name in (b"dir", b"link", b"file", b"nothing"):
+        remove_beneath(fd, name)
+    os.close(fd)
+    assert {path.name for path in tmp_path.rglob("*")} == {"outside", "kept"}

@@ -82,6 +82,7 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "locate": {"traverse"},
     "twins": {"verify"},
     "fsck": {"locate", "twins", "verify"},
+    "derive": {"scan"},
     "salvage": set(),
     "repair": {"fsck", "salvage", "verify"},
     "discard": {"fsck", "verify"},

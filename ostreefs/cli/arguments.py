@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DEFAULT_REPOSITORY = "/ostree/repo"
 
 
+_ID_MAX = 2**32 - 2
+"""The limit of the format, see `codec`."""
+
 _MARK = "\0"
 """Stands before words that are no options, and in no word of a command line."""
 
@@ -100,4 +103,11 @@ def parse_count(text: str) -> int:
     """A number that is not negative."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return int(text)
+
+
+def parse_id(text: str) -> int:
+    """A user or group id, for argparse."""
+    if not (text.isascii() and text.isdigit() and int(text) <= _ID_MAX):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to {_ID_MAX}")
     return int(text)

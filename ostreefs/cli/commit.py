@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentTypeError
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Literal, cast
 
-from ostreefs.cli.arguments import UsageError
+from ostreefs.cli.arguments import UsageError, parse_id
 from ostreefs.cli.message import add_message_arguments, read_message
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
 from ostreefs_store.batch import Batch
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from ostreefs_store.model import Digest
     from ostreefs_store.repository import Repository
 
-
-_ID_MAX = 2**32 - 2
-"""The limit of the format, see `codec`."""
 
 _KINDS = ("dir", "ref", "tar", "overlay")
 
@@ -80,8 +76,8 @@ def add_commit_arguments(parser: Parser) -> None:
 
 def _add_modifiers(parser: Parser) -> None:
     add = parser.add_argument
-    add("--owner-uid", type=_parse_id, metavar="UID", help="record this owner for everything")
-    add("--owner-gid", type=_parse_id, metavar="GID", help="record this group for everything")
+    add("--owner-uid", type=parse_id, metavar="UID", help="record this owner for everything")
+    add("--owner-gid", type=parse_id, metavar="GID", help="record this group for everything")
     add(
         "--canonical-permissions",
         action="store_true",
@@ -230,12 +226,6 @@ def _parent(repository: Repository, revision: str | None) -> Digest | Literal["n
         return "none"
     with repository.index.snapshot() as snapshot:
         return resolve(snapshot, revision)
-
-
-def _parse_id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= _ID_MAX):
-        raise ArgumentTypeError(f"'{text}' is not a number from 0 to {_ID_MAX}")
-    return int(text)
 
 
 # ---- what is said and deleted afterwards

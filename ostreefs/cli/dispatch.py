@@ -46,6 +46,7 @@ VERBS = {
     "checkout": ("checkout", "Check out a commit as ordinary files"),
     "export": ("export", "Write a commit as a tar archive"),
     "diff": ("diff", "Show which paths differ between two commits"),
+    "checksum": ("checksum", "Print the digest of a file or directory on the disk"),
     "fsck": ("fsck", "Check the repository against its digests"),
     "prune": ("prune", "Delete what no ref, pin or mount keeps"),
     "pin": ("prune", "Keep commits whatever becomes of the refs"),

@@ -13,7 +13,8 @@ above it in this list:
 - making commits: `batch`, `known`, `redescribe`, `scan`, `reader`, `consume`, `ingest`, `merge`,
   `retouch`, `upper`, `compose`, `bootable`, `commit`;
 - using them: `traverse`, `directories`, `filemaker`, `checkoutplan`, `checkout`, `diff`;
-- checking and repairing: `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`, `discard`;
+- checking and repairing: `derive`, `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`,
+  `discard`;
 - deleting: `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.

@@ -21,7 +21,7 @@ from ostreefs_store.codec import decode_file, read_file
 from ostreefs_store.consume import TakenDirectory, TakenFile
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.known import KnownObjects
-from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
+from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
@@ -29,7 +29,6 @@ from ostreefs_store.scan import Scanner, SourceDirectory, SourceOptions
 from ostreefs_store.space import check_free_space
 from ostreefs_store.statcache import (
     FACTS,
-    NO_DIGEST,
     UNKNOWN,
     DirectoryRecord,
     encode_record,
@@ -244,7 +243,7 @@ class _Ingest:
                 directory.tree = record.tree
                 return
             directory.load_files()
-        directory.tree = self._batch.add_tree(self._snapshot, _make_tree(directory))
+        directory.tree = self._batch.add_tree(self._snapshot, directory.make_tree())
         self._remember(directory, trees)
 
     def _remember(self, directory: SourceDirectory, trees: bytes) -> None:
@@ -276,19 +275,6 @@ def _allocated(source_fd: int, path: bytes) -> int:
     except OSError:
         return 0
     return min(found.st_size, found.st_blocks * 512)
-
-
-def _make_tree(directory: SourceDirectory) -> Tree:
-    entries = [
-        TreeEntry(os.fsencode(name), False, digest)
-        for name, digest in zip(directory.names, directory.digests, strict=True)
-        if digest != NO_DIGEST
-    ]
-    entries += [
-        TreeEntry(os.fsencode(name), True, child.tree) for name, child in directory.subdirectories
-    ]
-    entries.sort(key=lambda entry: entry.name)
-    return Tree(directory.mode, directory.uid, directory.gid, directory.xattrs, tuple(entries))
 
 
 def _taken_in(directory: SourceDirectory) -> TakenDirectory:

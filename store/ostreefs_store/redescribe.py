@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
 class Redescriber:
     """Finds the new objects of such files, and what is new to the index in them."""
 
-    def __init__(self, snapshot: Snapshot, modifiers: Modifiers) -> None:
+    def __init__(self, snapshot: Snapshot | None, modifiers: Modifiers) -> None:
         self._snapshot = snapshot
         self._modifiers = modifiers
         self.files: list[tuple[Digest, bytes]] = []
@@ -48,6 +48,7 @@ class Redescriber:
 
         Raises `OSError` with the name of a file whose xattrs cannot be read.
         """
+        assert self._snapshot is not None, "who knows nothing has no candidates"
         before = self._snapshot.find_files([candidate.before for candidate in candidates])
         described: list[tuple[Candidate, Digest, bytes, RegularFile]] = []
         with _working_directory(fd):

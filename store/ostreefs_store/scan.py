@@ -8,6 +8,7 @@ out of the source, and no path is too long; the depth is bounded by the descript
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -26,6 +27,8 @@ from ostreefs_store.model import (
     Fifo,
     File,
     Symlink,
+    Tree,
+    TreeEntry,
     Xattrs,
 )
 from ostreefs_store.redescribe import Candidate, Redescriber
@@ -112,6 +115,19 @@ class SourceDirectory:
         encoded = os.fsencode(name)
         return self.path + b"/" + encoded if self.path else encoded
 
+    def make_tree(self) -> Tree:
+        """The tree object that it is, once all digests below it are known."""
+        entries = [
+            TreeEntry(os.fsencode(name), False, digest)
+            for name, digest in zip(self.names, self.digests, strict=True)
+            if digest != NO_DIGEST
+        ]
+        entries += [
+            TreeEntry(os.fsencode(name), True, child.tree) for name, child in self.subdirectories
+        ]
+        entries.sort(key=lambda entry: entry.name)
+        return Tree(self.mode, self.uid, self.gid, self.xattrs, tuple(entries))
+
 
 class SourceOptions(NamedTuple):
     """How a directory is taken in.
@@ -130,21 +146,23 @@ class Scanner:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: Snapshot | None,
         modifiers: Modifiers,
         recognise: Recognise,
         *,
-        own: Path,
+        own: Path | None,
         options: SourceOptions,
     ) -> None:
-        """`own` is the repository, which no commit may hold."""
+        """`own` is the repository, which no commit may hold. Without one nothing is trusted."""
         self._trust = options.trust
         self._skip: dict[bytes, set[str]] = {}
         for path in options.skip:
             above, name = os.path.split(path)
             self._skip.setdefault(above, set()).add(os.fsdecode(name))
-        found = own.stat()
-        self._own_key = directory_key(found.st_dev, found.st_ino)
+        self._own_key = b""
+        if own is not None:
+            found = own.stat()
+            self._own_key = directory_key(found.st_dev, found.st_ino)
         self._snapshot = snapshot
         self._modifiers = modifiers
         self._fingerprints: dict[int, bytes | None] = {}
@@ -203,7 +221,7 @@ class Scanner:
         directory.fingerprint = fingerprint
         record = directory.record = (
             decode_record(self._snapshot.find_directory_record(directory.key), fingerprint)
-            if fingerprint is not None and self._trust
+            if fingerprint is not None and self._trust and self._snapshot is not None
             else None
         )
         if record is not None and record.ctime == own.st_ctime_ns:
@@ -310,26 +328,10 @@ class Scanner:
     def _read_special(
         self, directory: SourceDirectory, fd: int, name: str, found: os.stat_result
     ) -> File:
-        uid, gid = self._modifiers.owner(found.st_uid, found.st_gid)
-        mode = self._modifiers.mode(stat.S_IMODE(found.st_mode))
-        xattrs: Xattrs = ()
-        if self._modifiers.xattrs:
-            try:
-                found_xattrs = read_xattrs(f"/proc/self/fd/{fd}/{name}")
-                xattrs = self._modifiers.file_xattrs(found_xattrs)
-            except OSError as error:
-                raise _of_source(error, directory.path_of(name)) from None
-        if stat.S_ISLNK(found.st_mode):
-            try:
-                target = os.readlink(name, dir_fd=fd)
-            except OSError:
-                raise SourceChangedError(directory.path_of(name)) from None
-            return Symlink(uid, gid, xattrs, os.fsencode(target))
-        if stat.S_ISFIFO(found.st_mode):
-            return Fifo(mode, uid, gid, xattrs)
-        kind = CharDevice if stat.S_ISCHR(found.st_mode) else BlockDevice
-        major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
-        return kind(mode, uid, gid, xattrs, major, minor)
+        try:
+            return special_file(fd, name, found, self._modifiers)
+        except OSError as error:
+            raise _of_source(error, directory.path_of(name)) from None
 
 
 def _has_same_files(fd: int, record: DirectoryRecord) -> bool:
@@ -347,6 +349,29 @@ def _has_same_files(fd: int, record: DirectoryRecord) -> bool:
 def _only_ctime_differs(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
     """Whether a file that was not too young to be believed was changed, but not written to."""
     return before[:3] == now[:3] and before[3] != UNKNOWN
+
+
+def special_file(fd: int, name: str, found: os.stat_result, modifiers: Modifiers) -> File:
+    """The file object of a symlink, fifo or device in the directory `fd`, as a commit records it.
+
+    Raises `OSError`, FileNotFoundError for a symlink that is none any more.
+    """
+    uid, gid = modifiers.owner(found.st_uid, found.st_gid)
+    mode = modifiers.mode(stat.S_IMODE(found.st_mode))
+    xattrs: Xattrs = ()
+    if modifiers.xattrs:
+        xattrs = modifiers.file_xattrs(read_xattrs(f"/proc/self/fd/{fd}/{name}"))
+    if stat.S_ISLNK(found.st_mode):
+        try:
+            target = os.readlink(name, dir_fd=fd)
+        except OSError as error:
+            raise FileNotFoundError(errno.ENOENT, error.strerror, name) from None
+        return Symlink(uid, gid, xattrs, os.fsencode(target))
+    if stat.S_ISFIFO(found.st_mode):
+        return Fifo(mode, uid, gid, xattrs)
+    kind = CharDevice if stat.S_ISCHR(found.st_mode) else BlockDevice
+    major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
+    return kind(mode, uid, gid, xattrs, major, minor)
 
 
 def _of_source(error: OSError, path: bytes) -> Exception:

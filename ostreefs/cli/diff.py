@@ -8,15 +8,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.output import format_size, print_json, print_line
+from ostreefs.cli.packages import describe_packages, format_packages
 from ostreefs_store.diff import Change, State, diff_trees
 from ostreefs_store.model import RegularFile
 from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.diffstat import Count, Stats
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.model import Digest
+    from ostreefs_store.packagesets import PackageDiff
     from ostreefs_store.repository import Repository
 
 _LETTERS = {
@@ -37,7 +41,16 @@ def add_diff_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("--stats", action="store_true", help="count what differs, instead of listing it")
     add("-p", "--patch", action="store_true", help="print text diffs, instead of the list")
-    add("--fs-diff", action="store_true", help="print the list, too, with --stats or -p")
+    add(
+        "--packages",
+        action="store_true",
+        help="print which packages changed, by the databases of dpkg and rpm, instead of the list",
+    )
+    add(
+        "--fs-diff",
+        action="store_true",
+        help="print the list, too, with --stats, --packages or -p",
+    )
     add("old", metavar="REV", help="the older commit, or the only one")
     add("new", metavar="REV", nargs="?", help="the newer commit (without it: REV^ and REV)")
 
@@ -56,18 +69,42 @@ def run_diff(arguments: Arguments) -> int:
         commits = [resolve(snapshot, revision) for revision in (old, new)]
         roots = [read_commit(snapshot, commit).root for commit in commits]
         changes = diff_trees(snapshot, roots[0], roots[1], paths)
+        packages = _diff_packages(repository, snapshot, roots, arguments)
         if arguments.json:
             document = _describe_all(repository, changes, arguments)
+            if packages is not None:
+                document["packages"] = [describe_packages(each) for each in packages]
             print_json({"old": commits[0].hex(), "new": commits[1].hex(), **document})
-        else:
-            _print_all(repository, changes, arguments)
+            return 0
+        later = _print_all(changes, arguments)
+        for line in format_packages(packages, is_asked=arguments.packages):
+            print(line)
+        for change in later:
+            sys.stdout.flush()
+            sys.stdout.buffer.writelines(_patch_of(repository, change))
     return 0
 
 
-def _print_all(repository: Repository, changes: Iterator[Change], arguments: Arguments) -> None:
+def _diff_packages(
+    repository: Repository, snapshot: Snapshot, roots: Sequence[Digest], arguments: Arguments
+) -> list[PackageDiff] | None:
+    """How packages differ, for --packages and for --stats of whole commits."""
+    if not (arguments.packages or (arguments.stats and not arguments.paths)):
+        return None
+    from ostreefs_store.packagesets import (  # noqa: PLC0415 -- only for those who ask for it
+        diff_package_sets,
+    )
+
+    return diff_package_sets(repository, snapshot, roots[0], roots[1])
+
+
+def _print_all(changes: Iterator[Change], arguments: Arguments) -> list[Change]:
+    """Print the list and the statistics, as far as they are wanted; what a patch is made of."""
     stats = _new_stats(arguments)
-    with_list = arguments.fs_diff or not (arguments.stats or arguments.patch)
+    with_list = arguments.fs_diff or not (arguments.stats or arguments.patch or arguments.packages)
     later: list[Change] = []
+    if not with_list and not arguments.stats and not arguments.patch:
+        return later
     for change in changes:
         if with_list:
             print_line(format_change(change))
@@ -77,9 +114,7 @@ def _print_all(repository: Repository, changes: Iterator[Change], arguments: Arg
             later.append(change)
     if stats is not None:
         print("\n".join(format_stats(stats)))
-    for change in later:
-        sys.stdout.flush()
-        sys.stdout.buffer.writelines(_patch_of(repository, change))
+    return later
 
 
 def _new_stats(arguments: Arguments) -> Stats | None:

@@ -16,6 +16,7 @@ above it in this list:
 - checking and repairing: `derive`, `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`,
   `discard`;
 - deleting: `keeping`, `marking`, `prune`;
-- what differs: `diffstat`, `textdiff`, `patch`, `history`;
+- what differs: `diffstat`, `textdiff`, `patch`, `history`, `versions`, `packages`, `rpmdb`,
+  `packagesets`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.
 """

@@ -297,6 +297,15 @@ class PathNotFoundError(StoreError):
         self.path = path
 
 
+class PackageDatabaseError(StoreError):
+    """A database of packages in a commit that this program cannot read."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"the {kind} database cannot be read: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
 class SourceChangedError(StoreError):
     """A file that kept changing while it was read."""
 

@@ -241,6 +241,50 @@ def test_diff_stats(cli: Cli, commit: str, source: Path) -> None:
     ]
 
 
+def test_diff_packages(cli: Cli, commit: str, source: Path) -> None:
+    """With --packages or --stats; of a whole commit, and where both have a database."""
+    status = source / "var/lib/dpkg/status"
+    write(status, b"Package: a\nVersion: 1\n\nPackage: b\nArchitecture: x\nVersion: 2\n")
+    first = cli.commit(source)
+    assert cli.lines("diff", "--packages", commit, first) == [
+        "Packages:  no database of dpkg or rpm in both commits"
+    ]
+    assert not any(line.startswith("Pack") for line in cli.lines("diff", "--stats", commit, first))
+    write(status, b"Package: a\nVersion: 2\n\nPackage: c\nVersion: 3\n")
+    cli.commit(source)
+    expected = [
+        "Packages:  1 upgraded, 1 added, 1 removed (dpkg)",
+        "  upgraded    a 1 -> 2",
+        "  added       c 3",
+        "  removed     b 2",
+    ]
+    assert cli.lines("diff", "--packages", "main") == expected
+    assert cli.lines("diff", "--packages", "--fs-diff", "main") == [
+        "M    /var/lib/dpkg/status",
+        *expected,
+    ]
+    assert cli.lines("diff", "--stats", "main")[-4:] == expected
+    assert "Packages" not in cli("diff", "--stats", "main", "--", "var")
+    assert cli.lines("diff", "--packages", "main", "main") == ["Packages:  no change (dpkg)"]
+    [document] = cli.json("diff", "--packages", "main")["packages"]
+    assert (document["database"], document["problem"]) == ("dpkg", None)
+    assert document["changes"][1] == {
+        "kind": "removed",
+        "name": "b",
+        "arch": "x",
+        "old": "2",
+        "new": None,
+    }
+    write(source / "var/lib/rpm/Packages.db", b"1")
+    second = cli.commit(source)
+    write(source / "var/lib/rpm/Packages.db", b"2")
+    cli.commit(source)
+    assert cli.lines("diff", "--packages", second, "main") == [
+        "Packages:  no change (dpkg)",
+        "Packages:  the rpm database cannot be read: its form is ndb, and only SQLite can be read",
+    ]
+
+
 def test_diff_patch(cli: Cli, commit: str, source: Path) -> None:
     """Also of what has no object file of its own, and of what is empty."""
     write(source / "usr/lib/same", b"same content", 0o600)

@@ -35,6 +35,7 @@ EXAMPLES: list[errors.StoreError] = [
     errors.RefHasAliasError("main", "al"),
     errors.RefMovedError("main", None, DIGEST, DIGEST),
     errors.PathNotFoundError(b"/no\nsuch \xff"),
+    errors.PackageDatabaseError("rpm", "its form is ndb"),
     errors.SourceChangedError(b"/src/\xff"),
     errors.SourceHoldsRepositoryError(b""),
     errors.ArchiveError("it is cut off", archive="a.tar", member=b"a\n"),

@@ -39,10 +39,13 @@ class Batch:
         """For the stat cache."""
 
     def put_into(self, transaction: Transaction) -> None:
-        """Put everything into the index. `object_files` must be durable when it ends."""
-        transaction.put_files(self.files.items())
+        """Put everything into the index. `object_files` must be durable when it ends.
+
+        What the index knows already stays as it is: an object with a file is made no twin.
+        """
+        new = transaction.put_files(self.files.items())
         transaction.put_trees(self.trees.items())
-        transaction.put_twins(self.twins.items())
+        transaction.put_twins(item for item in self.twins.items() if item[0] in new)
         transaction.put_object_files(self.object_files)
         transaction.put_directory_records(self.directory_records)
 

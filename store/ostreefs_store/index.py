@@ -312,8 +312,11 @@ class Snapshot:
 class Transaction(Snapshot):
     """A write transaction; see `Index.transaction`."""
 
-    def put_files(self, files: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add file objects (digest, canonical bytes). Collisions of numbers are recorded."""
+    def put_files(self, files: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+        """Add file objects (digest, canonical bytes); the digests of those that are new.
+
+        Collisions of numbers are recorded.
+        """
         items = sorted(files)
         if self.count("files"):
             items = [item for item in items if not self._is_known_file(item[0])]
@@ -322,6 +325,7 @@ class Transaction(Snapshot):
                 self._record_collision(one, other)
         with self._transaction.cursor(self._files) as cursor:
             cursor.putmulti(items)
+        return {digest for digest, _ in items}
 
     def _is_known_file(self, digest: bytes) -> bool:
         """Whether a file object is here; records a collision with another one that is."""

@@ -33,13 +33,13 @@ class Candidate(NamedTuple):
 
 
 class Redescriber:
-    """Finds the new objects of such files, and what is new to the index in them."""
+    """Finds the objects of such files. They may be in the index already."""
 
     def __init__(self, snapshot: Snapshot | None, modifiers: Modifiers) -> None:
         self._snapshot = snapshot
         self._modifiers = modifiers
         self.files: list[tuple[Digest, bytes]] = []
-        """File objects (digest, canonical bytes) that the index does not know."""
+        """File objects (digest, canonical bytes)."""
         self.twins: dict[Digest, Digest] = {}
         """Those of them that have content, and their holders."""
 
@@ -58,14 +58,11 @@ class Redescriber:
                 if file is not None:
                     encoded = encode_file(file)
                     described.append((candidate, file_digest(encoded), encoded, file))
-        present = self._snapshot.find_files([digest for _, digest, _, _ in described])
         holders = self._snapshot.find_holders([candidate.before for candidate, *_ in described])
         for candidate, digest, encoded, file in described:
-            if digest not in present:
-                self.files.append((digest, encoded))
-                if file.size:
-                    holder = holders.get(candidate.before, candidate.before)
-                    self.twins[digest] = Digest(holder)
+            self.files.append((digest, encoded))
+            if file.size:
+                self.twins[digest] = Digest(holders.get(candidate.before, candidate.before))
             yield candidate.position, digest
 
     def _new_file(self, candidate: Candidate, encoded: bytes) -> RegularFile | None:

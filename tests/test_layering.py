@@ -57,7 +57,9 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "merge": {"batch"},
     "retouch": {"batch"},
     "upper": {"batch", "ingest", "scan"},
+    "sharing": {"batch"},
     "compose": {
+        "sharing",
         "batch",
         "ingest",
         "merge",

@@ -11,7 +11,7 @@ above it in this list:
 - the repository: `environment` and `index` (LMDB), `objects` (object files), `config`, `reflog`,
   `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`, `modifiers`;
 - making commits: `batch`, `known`, `redescribe`, `scan`, `reader`, `consume`, `ingest`, `merge`,
-  `retouch`, `upper`, `compose`, `bootable`, `commit`;
+  `retouch`, `upper`, `sharing`, `compose`, `bootable`, `commit`;
 - using them: `traverse`, `directories`, `filemaker`, `checkoutplan`, `checkout`, `diff`;
 - checking and repairing: `derive`, `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`,
   `discard`;

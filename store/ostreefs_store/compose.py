@@ -16,6 +16,7 @@ from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.retouch import ModeOverride, modify_tree, override_modes
 from ostreefs_store.scan import SourceOptions
+from ostreefs_store.sharing import share_inodes
 from ostreefs_store.upper import read_upper
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class _Composition:
             with self._repository.index.snapshot() as snapshot:
                 root = Merger(snapshot, self._batch, replace=replace).lay(root, above)
         assert root is not None
+        share_inodes(self._repository, self._batch)
         if self._recipe.overrides:
             with self._repository.index.snapshot() as snapshot:
                 root = override_modes(snapshot, self._batch, root, self._recipe.overrides)

@@ -114,6 +114,18 @@ def rename_over(dir_fd: int, source: bytes, target: bytes) -> None:
     trace("rename_over:done")
 
 
+def link_over(dir_fd: int, source: str, temporary: str, target: str) -> None:
+    """Let a name that is taken lead to the inode of another one in the same directory.
+
+    At any moment it leads to the one inode or the other. A crash in between leaves `temporary`,
+    which is relative to `dir_fd` as the others are.
+    """
+    os.link(source, temporary, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+    trace("link_over:linked")
+    os.rename(temporary, target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    trace("link_over:done")
+
+
 def replace_file_at(source_dir: int, source: str, target_dir: int, target: str) -> None:
     """Put a finished file in the place of a damaged or half-written one.
 

@@ -242,6 +242,20 @@ class ObjectFiles:
         finally:
             os.close(source)
 
+    def share_inode(self, holder: Digest, digest: Digest) -> bool:
+        """Let the name of one object lead to another's inode; False where that cannot be.
+
+        Whoever opens the name finds the one inode or the other, both with the same content.
+        """
+        temporary = os.path.abspath(self._tmp / durable.temporary_name(""))
+        try:
+            durable.link_over(self._fd, object_name(holder), temporary, object_name(digest))
+        except OSError as error:
+            if error.errno == errno.EMLINK:
+                return False
+            raise
+        return True
+
     def adopt(
         self,
         digest: Digest,

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.batch import Batch
+from ostreefs_store.commit import Target, write_commit
+from ostreefs_store.compose import Recipe, Source, compose
 from ostreefs_store.config import CONFIG_NAME, with_feature
 from ostreefs_store.errors import CheckoutConflictError
 from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.model import Digest, RegularFile
+from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
 from tests.support.commands import Word, command, run
 from tests.support.faults import why_no_injection
 from tests.support.trees import (
+    MESSAGE,
     check_out,
     ingest,
     list_tree,
@@ -55,6 +60,10 @@ def change_modes(root: Path) -> None:
         if path.is_file() and not path.is_symlink():
             path.chmod(stat.S_IMODE(path.stat().st_mode) ^ 0o022)
     settle(root)
+
+
+def object_path(repository: Repository, digest: Digest) -> Path:
+    return repository.objects.path / object_name(digest)
 
 
 def object_inodes(repository: Repository) -> set[int]:
@@ -168,8 +177,7 @@ def test_a_damaged_holder_is_not_relied_on(
     ingest(any_repository, source)
     with any_repository.index.snapshot() as snapshot:
         digest = find_node(snapshot, root_of(any_repository), b"only").digest
-    path = any_repository.objects.path / f"{digest.hex()[:2]}/{digest.hex()[2:]}"
-    path.unlink()
+    object_path(any_repository, digest).unlink()
     write(tmp_path / "other/only", b"the only copy", 0o600)
     _, taken = ingest(any_repository, tmp_path / "other", "other")
     assert (len(taken.batch.object_files), taken.batch.twins) == (1, {})
@@ -247,6 +255,29 @@ def test_bare_user_links_a_holder_that_shows_the_same(source: Path, tmp_path: Pa
         options = CheckoutOptions(user=True, require_hardlinks=True)
         check_out(repository, tmp_path / "out", options=options)
         assert object_inodes(repository) == before, "one inode for objects that differ elsewhere"
+
+
+@pytest.mark.root
+def test_bare_user_shares_inodes_within_a_commit(source: Path, tmp_path: Path) -> None:
+    for number, mode in enumerate((0o4755, 0o755, 0o2755, 0o644)):
+        path = write(source / f"equal-{number}", b"equal content")
+        os.chown(path, 100 + number, 0)
+        path.chmod(mode)
+    expected = {name: e for name, e in list_tree(source).items() if b"equal" in name}
+    with new_repository(tmp_path / "repo", "bare-user") as repository:
+        batch = Batch()
+        with repository.in_use(writing=True):
+            root = compose(repository, Recipe([Source("dir", str(source))]), batch).root
+            write_commit(repository, batch, root, MESSAGE, Target("main"))
+        assert len(batch.twins) == 2, "0755 is shown three times, 0644 once"
+        assert problems_of(repository) == []
+        with repository.index.snapshot() as snapshot:
+            digests = [find_node(snapshot, root, name).digest for name in expected]
+        inodes = {object_path(repository, digest).stat().st_ino for digest in digests}
+        assert len(inodes) == 2
+        check_out(repository, tmp_path / "out", options=CheckoutOptions(user=True))
+        for name, entry in expected.items():
+            assert list_tree(tmp_path / "out")[name].data == entry.data
 
 
 # ---- repositories of older programs

@@ -184,6 +184,8 @@ def _check_sources(arguments: Arguments, sources: list[Source]) -> None:
 
 def _open_archive(path: str, stack: ExitStack) -> IO[bytes]:
     if path == "-":
+        if os.isatty(0):
+            raise UsageError("an archive does not come from a terminal: redirect standard input")
         return stack.enter_context(open(0, "rb", buffering=0, closefd=False))
     return stack.enter_context(open(path, "rb", buffering=0))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store.ingest import Ingested, ingest_directory
-from ostreefs_store.layer import Layer, WholeTree
+from ostreefs_store.layer import DEFAULT_HEAD, Layer, WholeTree
 from ostreefs_store.merge import Merger
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.refs import read_commit, resolve
@@ -84,11 +84,13 @@ class _Composition:
 
     def run(self) -> Composed:
         root = None if self._recipe.base is None else self._root_of(self._recipe.base)
+        default = self._recipe.modifiers.apply(DEFAULT_HEAD)
         for source in self._recipe.sources:
             above = self._read(source)
             replace = source.kind == "overlay" or source.whiteouts
             with self._repository.index.snapshot() as snapshot:
-                root = Merger(snapshot, self._batch, replace=replace).lay(root, above)
+                merger = Merger(snapshot, self._batch, replace=replace, default=default)
+                root = merger.lay(root, above)
         assert root is not None
         share_inodes(self._repository, self._batch)
         if self._recipe.overrides:
@@ -137,7 +139,8 @@ class _Composition:
         from ostreefs_store.tarimport import TarSource, read_tar  # noqa: PLC0415
 
         assert source.stream is not None
-        archive = TarSource(source.stream, source.value, source.whiteouts)
+        skip = self._recipe.options.skip
+        archive = TarSource(source.stream, source.value, source.whiteouts, skip)
         contents = read_tar(
             self._repository, archive, self._recipe.modifiers, self._batch, self._progress
         )

@@ -38,11 +38,22 @@ _Work = tuple[_Directory, bytes, Digest | None, Layer | WholeTree, bytes]
 class Merger:
     """Lays trees and layers over others; new trees go into a batch."""
 
-    def __init__(self, snapshot: Snapshot, batch: Batch, *, replace: bool) -> None:
-        """With `replace` a file takes the place of a directory, and a directory that of a file."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        batch: Batch,
+        *,
+        replace: bool,
+        default: TreeHead = DEFAULT_HEAD,
+    ) -> None:
+        """With `replace` a file takes the place of a directory, and a directory that of a file.
+
+        A directory has `default` of which nobody says anything.
+        """
         self._snapshot = snapshot
         self._batch = batch
         self._replace = replace
+        self._default = default
 
     def lay(self, below: Digest | None, above: Layer | WholeTree) -> Digest:
         """The tree that shows `above` where it says something, and `below` elsewhere.
@@ -81,7 +92,7 @@ class Merger:
         above = self._as_layer(item)
         if above.opaque:
             entries = {}
-        directory = _Directory(above.head or head or DEFAULT_HEAD, entries)
+        directory = _Directory(above.head or head or self._default, entries)
         for name, upper in above.entries.items():
             found = entries.get(name)
             if upper is WHITEOUT:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ostreefs_store.layer import Layer
     from ostreefs_store.modifiers import Modifiers
     from ostreefs_store.repository import Repository
+    from ostreefs_store.tarmember import Path
 
 _MALFORMED = (ArithmeticError, LookupError, ValueError, RecursionError)
 """What `tarfile` lets pass, beside its own errors, for headers that nobody writes."""
@@ -45,11 +46,15 @@ Progress = Callable[[int, int], None]
 
 
 class TarSource(NamedTuple):
-    """An archive: an unbuffered stream, what to call it in errors, and how to understand it."""
+    """An archive: an unbuffered stream, what to call it in errors, and how to understand it.
+
+    `skip`: paths without a slash before, which are left out with all that is in them.
+    """
 
     stream: IO[bytes]
     name: str
     whiteouts: bool = False
+    skip: frozenset[bytes] = frozenset()
 
 
 class TarContents(NamedTuple):
@@ -75,7 +80,7 @@ def read_tar(
     try:
         with repository.index.snapshot() as snapshot, open_stream(source.stream) as stream:
             run = _Import(repository, snapshot, batch, modifiers, stream)
-            return run.run(LayerBuilder(whiteouts=source.whiteouts), progress)
+            return run.run(source, progress)
     except ArchiveError as error:
         raise ArchiveError(error.detail, archive=source.name, member=error.member) from None
     finally:
@@ -101,12 +106,13 @@ class _Import:
         self._buffer = memoryview(bytearray(CHUNK))
         self._modifiers = modifiers
 
-    def run(self, builder: LayerBuilder, progress: Progress | None) -> TarContents:
+    def run(self, source: TarSource, progress: Progress | None) -> TarContents:
         """Read the whole stream."""
+        builder = LayerBuilder(whiteouts=source.whiteouts)
         files = volume = 0
         for info in _iter_headers(self._stream):
             member = parse_member(info)
-            if member is None:
+            if member is None or (source.skip and _is_skipped(member.path, source.skip)):
                 continue
             self._add(builder, member)
             if isinstance(member.item, RegularFile):
@@ -238,6 +244,10 @@ class _Import:
         return found.st_ino
 
 
+def _is_skipped(path: Path, skip: frozenset[bytes]) -> bool:
+    return any(b"/".join(path[:depth]) in skip for depth in range(1, len(path) + 1))
+
+
 def _described(file: File) -> tuple[Digest, bytes]:
     encoded = encode_file(file)
     return file_digest(encoded), encoded
@@ -280,6 +290,8 @@ def _parsing(stream: TarStream) -> Iterator[None]:
             raise ArchiveError("it is empty") from None
         if stream.tell() <= tarfile.BLOCKSIZE:
             raise ArchiveError("it is not a tar archive") from None
+        if not stream.read_some(1):
+            raise ArchiveError(f"it ends after byte {stream.tell()}: it was cut off") from None
         raise ArchiveError(
             f"the header before byte {stream.tell()} is malformed ({error})"
         ) from None

@@ -29,6 +29,7 @@ from ostreefs_store.model import (
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
+from ostreefs_store.tarimport import TarSource, read_tar
 from tests.support.archives import (
     archive,
     bsdtar,
@@ -255,6 +256,17 @@ def test_modifiers(repository: Repository) -> None:
     assert read.head("d") == TreeHead(0o755, 7, 8, ())
     found = read.file("d/f")
     assert (found.uid, found.gid, found.xattrs) == (7, 8, ())
+
+
+def test_skip(repository: Repository) -> None:
+    data = archive(file("a/b"), directory("a/c"), file("a/c/d"), file("e"), file("ab"))
+    source = TarSource(io.BytesIO(data), "test.tar", skip=frozenset({b"a/c", b"e", b"b"}))
+    batch = Batch()
+    contents = read_tar(repository, source, Modifiers(), batch)
+    below = contents.layer.entries[b"a"]
+    assert isinstance(below, Layer)
+    assert (set(contents.layer.entries), set(below.entries)) == ({b"a", b"ab"}, {b"b"})
+    assert contents.read_files == 2
 
 
 def test_an_archive_of_nothing(repository: Repository) -> None:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.codec import encode_file, file_digest, read_file
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile
+from ostreefs_store.modifiers import Modifiers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ostreefs_store.index import Snapshot
-    from ostreefs_store.modifiers import Modifiers
 
 
 class Candidate(NamedTuple):
@@ -38,6 +38,7 @@ class Redescriber:
     def __init__(self, snapshot: Snapshot | None, modifiers: Modifiers) -> None:
         self._snapshot = snapshot
         self._modifiers = modifiers
+        self._is_plain = modifiers == Modifiers()
         self.files: list[tuple[Digest, bytes]] = []
         """File objects (digest, canonical bytes)."""
         self.twins: dict[Digest, Digest] = {}
@@ -71,7 +72,12 @@ class Redescriber:
         if not isinstance(old, RegularFile):
             return None
         xattrs = read_xattrs(candidate.name) if self._modifiers.xattrs else ()
-        file = self._modifiers.regular_file(candidate.found, xattrs, old.content)
+        if self._is_plain:  # a microsecond less for each file
+            found = candidate.found
+            mode = found.st_mode & 0o7777
+            file = RegularFile(mode, found.st_uid, found.st_gid, xattrs, old.content, old.size)
+        else:
+            file = self._modifiers.regular_file(candidate.found, xattrs, old.content)
         return None if file == old else file
 
 

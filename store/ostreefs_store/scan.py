@@ -274,9 +274,7 @@ class Scanner:
 
     def _resolve(self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]) -> None:
         """Find the digest of each file without reading content, where that can be done."""
-        known: dict[str, tuple[tuple[int, ...], Digest]] = {}
-        if directory.record is not None:
-            known = {name: (facts, digest) for name, facts, digest in directory.record.files()}
+        known = {} if directory.record is None else directory.record.files()
         directory.digests = [NO_DIGEST] * len(stats)
         candidates: list[Candidate] = []
         for position, (name, found) in enumerate(zip(directory.names, stats, strict=True)):

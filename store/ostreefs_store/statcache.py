@@ -23,7 +23,7 @@ import msgspec
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Container, Iterable
 
 KEPT_CTIME = frozenset({
     "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs",
@@ -69,12 +69,12 @@ class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
     tree: Digest
     skipped: tuple[bytes, ...]
 
-    def files(self) -> Iterator[tuple[str, tuple[int, ...], Digest]]:
-        """Every file: name, facts, digest."""
-        facts = array("q", self.facts)
-        for position, name in enumerate(unpack_names(self.names)):
-            first = position * FACTS
-            yield name, tuple(facts[first : first + FACTS]), Digest(_slice(self.digests, position))
+    def files(self) -> dict[str, tuple[tuple[int, ...], Digest]]:
+        """Facts and digest of every file, by name."""
+        numbers = iter(array("q", self.facts))
+        facts = zip(numbers, numbers, numbers, numbers, strict=True)
+        digests = split_digests(self.digests)
+        return dict(zip(unpack_names(self.names), zip(facts, digests, strict=True), strict=True))
 
 
 def _slice(digests: bytes, position: int) -> bytes:

@@ -53,16 +53,16 @@ def test_round_trip() -> None:
     record = make_record(("a\udcff", "b\n"), (1, 2, 3, 4, 5, 6, 7, 8), digests)
     found = decode_record(encode_record(record), Modifiers().fingerprint(1))
     assert found == record
-    assert list(found.files()) == [
-        ("a\udcff", (1, 2, 3, 4), digests[0]),
-        ("b\n", (5, 6, 7, 8), digests[1]),
-    ]
+    assert found.files() == {
+        "a\udcff": ((1, 2, 3, 4), digests[0]),
+        "b\n": ((5, 6, 7, 8), digests[1]),
+    }
     assert unpack_names(found.subdirectories) == ["sub"]
     assert split_digests(found.trees) == [bytes([7]) * 32]
 
 
 def test_an_empty_directory() -> None:
-    assert list(make_record().files()) == []
+    assert make_record().files() == {}
     assert unpack_names(pack_names([])) == []
     assert split_digests(b"") == []
 

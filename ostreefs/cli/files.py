@@ -39,7 +39,7 @@ def add_ls_arguments(parser: Parser) -> None:
     add("-X", "--xattrs", action="store_true", help="print extended attributes")
     add("--nul-filenames-only", action="store_true", help="print only names, each ended by NUL")
     add("revision", metavar="REV", help="the commit")
-    add("paths", metavar="PATH", nargs="*", help="what to list (default: /)")
+    add("paths", metavar="PATH", nargs="*", default=[], help="what to list (default: /)")
 
 
 def run_ls(arguments: Arguments) -> int:

@@ -12,6 +12,7 @@ from ostreefs.cli.diff import describe_stats, format_stats
 from ostreefs.cli.output import format_time, one_line, print_json, print_line
 from ostreefs_store.diff import diff_trees
 from ostreefs_store.diffstat import Stats
+from ostreefs_store.errors import StoreError
 from ostreefs_store.history import Origin, find_origins, iter_changing, list_paths
 from ostreefs_store.refs import find_parent, read_commit, resolve
 from ostreefs_store.traverse import iter_history
@@ -38,7 +39,13 @@ def add_log_arguments(parser: Parser) -> None:
     add("-R", "--recursive", action="store_true", help="with --first, for everything below PATH")
     add("-d", "--dironly", action="store_true", help="with --first, for directories themselves")
     add("revision", metavar="REV", help="where to begin")
-    add("paths", metavar="PATH", nargs="*", help="only commits that changed one of these")
+    add(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        default=[],
+        help="only commits that changed one of these",
+    )
 
 
 def run_log(arguments: Arguments) -> int:
@@ -126,6 +133,7 @@ def add_show_arguments(parser: Parser) -> None:
     """Options of `show`."""
     add = parser.add_argument
     add("--stats", action="store_true", help="count what differs from the parent, too")
+    add("--print-metadata-key", metavar="KEY", help="print the value of one metadata key alone")
     add("revision", metavar="REV", help="the commit")
 
 
@@ -135,6 +143,9 @@ def run_show(arguments: Arguments) -> int:
         digest = resolve(snapshot, arguments.revision)
         commit = read_commit(snapshot, digest)
         stats = _stats_of(snapshot, digest, commit) if arguments.stats else None
+    if arguments.print_metadata_key is not None:
+        _print_metadata(arguments, commit)
+        return 0
     if arguments.json:
         document = _as_document(digest, commit)
         if stats is not None:
@@ -147,6 +158,18 @@ def run_show(arguments: Arguments) -> int:
     if stats is not None:
         print("\n".join(format_stats(stats)))
     return 0
+
+
+def _print_metadata(arguments: Arguments, commit: Commit) -> None:
+    """Print one value as ostree does: text in quotes."""
+    key = arguments.print_metadata_key
+    if key not in commit.metadata:
+        raise StoreError(f"no such metadata key '{key}'")
+    value = commit.metadata[key]
+    if arguments.json:
+        print_json({key: value})
+    else:
+        print(str(value).lower() if isinstance(value, bool) else repr(value))
 
 
 def _stats_of(snapshot: Snapshot, digest: Digest, commit: Commit) -> Stats:

@@ -207,6 +207,15 @@ def test_show_stats(cli: Cli, changes: list[str]) -> None:
     assert "stats" not in cli.json("show", "main")
 
 
+def test_show_a_metadata_key(cli: Cli, source: Path) -> None:
+    cli.commit(source, "main", "--add-metadata-string=version=1.0", "--add-metadata=number=5")
+    assert cli("show", "--print-metadata-key=version", "main") == "'1.0'\n"
+    assert cli("show", "--print-metadata-key=number", "main") == "5\n"
+    assert cli.json("show", "--print-metadata-key=number", "main") == {"number": 5}
+    message = cli.fails("show", "--print-metadata-key=none", "main")
+    assert message == "no such metadata key 'none'"
+
+
 # ---- refs
 
 

@@ -48,6 +48,7 @@ VERBS = {
     "diff": ("diff", "Show which paths differ between two commits"),
     "checksum": ("checksum", "Print the digest of a file or directory on the disk"),
     "fsck": ("fsck", "Check the repository against its digests"),
+    "df": ("df", "Show how much space refs and commits take"),
     "prune": ("prune", "Delete what no ref, pin or mount keeps"),
     "pin": ("prune", "Keep commits whatever becomes of the refs"),
     "config": ("config", "Read and change the repository's settings"),

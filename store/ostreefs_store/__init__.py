@@ -15,7 +15,7 @@ above it in this list:
 - using them: `traverse`, `directories`, `filemaker`, `checkoutplan`, `checkout`, `diff`;
 - checking and repairing: `derive`, `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`,
   `discard`;
-- deleting: `keeping`, `marking`, `prune`;
+- space: `placechanges`, `usagerecords`, `shares`, `usage`, `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`, `versions`, `packages`, `rpmdb`,
   `packagesets`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.

@@ -18,6 +18,7 @@ from ostreefs_store.codec import commit_digest, decode_commit, encode_commit
 from ostreefs_store.errors import FormatError, InvalidNameError, RefMovedError
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest, MetadataValue
 from ostreefs_store.refs import check_free, read_commit, set_ref
+from ostreefs_store.usagerecords import note_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +102,8 @@ def write_commit(
         encoded = encode_commit(commit)
         digest = commit_digest(encoded)
         transaction.put_commit(digest, encoded)
+        for parent in parents[:1]:
+            note_usage(transaction, digest, root, parent)
         moved = _move_branch(transaction, target, digest, message)
     if moved is not None:
         raise moved

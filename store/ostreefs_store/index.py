@@ -17,7 +17,7 @@
       aliases     ref (UTF-8)   -> the ref that it stands for
       pins        name (UTF-8) -> commit id; what a prune keeps whatever the refs are
       grafts      commit id   -> the nearest ancestors behind parents that were pruned, end to end
-      usage       see `usage`
+      usage       see `usagerecords`
 
 An object exists when the index says so; files under ``objects/`` that it does not know are left
 from a crash and are never trusted. A *twin* is an object whose content was here already, under

@@ -11,7 +11,8 @@ from ostreefs.cli.output import ProgressBar, complain, print_json, warn
 from ostreefs_store.discard import delete_damaged
 from ostreefs_store.errors import printable
 from ostreefs_store.fsck import Problem, Report, check_repository, find_broken
-from ostreefs_store.repair import open_directories, repair_objects
+from ostreefs_store.mend import mend
+from ostreefs_store.repair import open_directories
 from ostreefs_store.salvage import Sharing, find_sharing
 
 if TYPE_CHECKING:
@@ -110,11 +111,12 @@ def _check_and_repair(repository: Repository, arguments: Arguments) -> Result:
             for problem in report.problems
         ]
         if arguments.repair and findings:
-            outcomes = {
-                outcome.problem: outcome
-                for outcome in repair_objects(repository, report.problems, directories)
-            }
-            findings = [f._replace(outcome=outcomes[f.problem]) for f in findings]
+            outcomes = mend(repository, report.problems, sources)
+            known = {finding.problem: finding for finding in findings}
+            findings = [
+                known.get(o.problem, Finding(o.problem, None))._replace(outcome=o)
+                for o in outcomes
+            ]
         remaining = [finding.problem for finding in findings if finding.remains]
         return Result(report, findings, find_broken(repository, remaining))
 

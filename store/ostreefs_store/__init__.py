@@ -14,7 +14,7 @@ above it in this list:
   `retouch`, `upper`, `sharing`, `compose`, `bootable`, `commit`;
 - using them: `traverse`, `directories`, `filemaker`, `checkoutplan`, `checkout`, `diff`;
 - checking and repairing: `derive`, `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`,
-  `discard`;
+  `rederive`, `mend`, `discard`;
 - space: `placechanges`, `usagerecords`, `shares`, `usage`, `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`, `versions`, `packages`, `rpmdb`,
   `packagesets`;

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from ostreefs_store import durable
 from ostreefs_store.codec import decode_file
 from ostreefs_store.errors import CorruptionError
-from ostreefs_store.fsck import find_file_problem, find_tree_problem
 from ostreefs_store.model import RegularFile
 from ostreefs_store.objects import object_name
-from ostreefs_store.verify import State, inspect
+from ostreefs_store.twins import find_wrong_holders
+from ostreefs_store.verify import State, find_file_problem, find_tree_problem, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,8 @@ def delete_damaged(repository: Repository, problems: Iterable[Problem]) -> list[
                 deleted.append(problem)
             elif problem.kind in {"file", "tree"} and _forget_record(transaction, problem):
                 deleted.append(problem)
+        for content, holder in list(find_wrong_holders(transaction)):
+            transaction.delete("content", content, holder)
         # Also for what was missing already: the next commit shall look for it in its source.
         transaction.clear("statcache")
     for digest in files:

@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.codec import (
     commit_digest,
     decode_commit,
-    decode_file,
     decode_tree,
-    file_digest,
     read_file,
-    tree_digest,
 )
 from ostreefs_store.errors import CorruptionError
 from ostreefs_store.locate import NeedingCommit, locate
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
-from ostreefs_store.twins import find_twin_faults
-from ostreefs_store.verify import Fault, State, inspect, inspect_stat
+from ostreefs_store.twins import find_twin_faults, find_wrong_holders
+from ostreefs_store.verify import (
+    WRONG_RECORD,
+    Fault,
+    State,
+    find_file_problem,
+    find_tree_problem,
+    inspect,
+    inspect_stat,
+)
 
 if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot
@@ -202,21 +207,8 @@ def _find_strange_inodes(
 
 def _check_graph(snapshot: Snapshot) -> Iterator[Problem]:
     """Refs, commits and trees: their digests, and that what they name is there."""
-    for ref, commit in snapshot.iter_refs():
-        if snapshot.find_commit(commit) is None:
-            detail = f"its commit {commit.hex()} is missing"
-            yield Problem("ref", ref, detail, State.MISSING)
     missing: set[tuple[str, Digest]] = set()
-    for digest, encoded in snapshot.iter_objects("commits"):
-        try:
-            root = decode_commit(encoded).root
-        except CorruptionError as error:
-            yield Problem("commit", digest.hex(), str(error), State.RECORD)
-            continue
-        if commit_digest(encoded) != digest:
-            yield Problem("commit", digest.hex(), _WRONG, State.RECORD)
-        if not snapshot.has_tree(root):
-            missing.add(("tree", root))
+    yield from _check_commits(snapshot, missing)
     for digest, encoded in snapshot.iter_objects("trees"):
         wrong = find_tree_problem(digest, encoded)
         if wrong is not None:
@@ -225,27 +217,27 @@ def _check_graph(snapshot: Snapshot) -> Iterator[Problem]:
             missing |= _missing_from(snapshot, encoded)
     for kind, digest in sorted(missing):
         yield Problem(kind, digest.hex(), "its record is missing in the index", State.RECORD)
+    for content, digest in find_wrong_holders(snapshot):
+        detail = f"the index has it as a holder of content {content.hex()}, which it is not"
+        yield Problem("content", digest.hex(), detail, State.RECORD)
 
 
-_WRONG = "its record in the index does not match its digest"
-
-
-def find_tree_problem(digest: Digest, encoded: bytes) -> str | None:
-    """What is wrong with the record of a tree, if anything."""
-    try:
-        decode_tree(encoded)
-    except CorruptionError as error:
-        return str(error)
-    return None if tree_digest(encoded) == digest else _WRONG
-
-
-def find_file_problem(digest: Digest, encoded: bytes) -> str | None:
-    """What is wrong with the record of a file object, if anything."""
-    try:
-        decode_file(encoded)
-    except CorruptionError as error:
-        return str(error)
-    return None if file_digest(encoded) == digest else _WRONG
+def _check_commits(snapshot: Snapshot, missing: set[tuple[str, Digest]]) -> Iterator[Problem]:
+    """Refs and commits; root trees that are missing are added."""
+    for ref, commit in snapshot.iter_refs():
+        if snapshot.find_commit(commit) is None:
+            detail = f"its commit {commit.hex()} is missing"
+            yield Problem("ref", ref, detail, State.MISSING)
+    for digest, encoded in snapshot.iter_objects("commits"):
+        try:
+            root = decode_commit(encoded).root
+        except CorruptionError as error:
+            yield Problem("commit", digest.hex(), str(error), State.RECORD)
+            continue
+        if commit_digest(encoded) != digest:
+            yield Problem("commit", digest.hex(), WRONG_RECORD, State.RECORD)
+        if not snapshot.has_tree(root):
+            missing.add(("tree", root))
 
 
 def _missing_from(snapshot: Snapshot, encoded: bytes) -> set[tuple[str, Digest]]:

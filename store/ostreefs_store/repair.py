@@ -20,12 +20,11 @@ from ostreefs_store import durable
 from ostreefs_store.codec import read_file
 from ostreefs_store.content import hash_file
 from ostreefs_store.errors import CorruptionError, PrivilegeError, printable
-from ostreefs_store.fsck import find_file_problem
 from ostreefs_store.metadata import rewrite_metadata
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import object_name
 from ostreefs_store.salvage import Directories, Wanted
-from ostreefs_store.verify import State, inspect
+from ostreefs_store.verify import State, find_file_problem, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

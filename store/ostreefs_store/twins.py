@@ -7,18 +7,22 @@ content is read once, however many objects share it.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ostreefs_store.codec import decode_file
 from ostreefs_store.errors import CorruptionError
 from ostreefs_store.model import Digest, RegularFile
-from ostreefs_store.verify import Fault, State, inspect
+from ostreefs_store.verify import Fault, State, find_file_problem, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ostreefs_store.index import Snapshot
     from ostreefs_store.objects import ObjectFiles
+
+
+_BATCH = 256
 
 
 def find_twin_faults(
@@ -35,6 +39,23 @@ def find_twin_faults(
             fault = _inherit(objects, file, holder, faults[holder])
         if fault is not None:
             yield twin, fault
+
+
+def find_wrong_holders(snapshot: Snapshot) -> Iterator[tuple[bytes, Digest]]:
+    """Entries (content digest, file digest) of objects that do not hold this content.
+
+    A commit would take such an object for the holder of a new twin.
+    """
+    entries = snapshot.items_from("content")
+    while batch := [(bytes(key), Digest(bytes(value))) for key, value in islice(entries, _BATCH)]:
+        digests = [digest for _, digest in batch]
+        files, twins = snapshot.find_files(digests), snapshot.find_holders(digests)
+        for content, digest in batch:
+            # The record has these 32 bytes for nothing else than its content.
+            if digest in twins or content not in files.get(digest, b""):
+                encoded = files.get(digest)
+                if encoded is None or find_file_problem(digest, encoded) is None:
+                    yield content, digest
 
 
 def _find_regular(snapshot: Snapshot, digest: Digest) -> RegularFile | None:

@@ -13,6 +13,7 @@ import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from ostreefs_store.codec import decode_file, decode_tree, file_digest, tree_digest
 from ostreefs_store.content import hash_file
 from ostreefs_store.errors import CorruptionError
 from ostreefs_store.metadata import carries
@@ -45,6 +46,27 @@ class Fault(NamedTuple):
     detail: str
     inode: int = 0
     links: int = 0
+
+
+WRONG_RECORD = "its record in the index does not match its digest"
+
+
+def find_file_problem(digest: Digest, encoded: bytes) -> str | None:
+    """What is wrong with the record of a file object, if anything."""
+    try:
+        decode_file(encoded)
+    except CorruptionError as error:
+        return str(error)
+    return None if file_digest(encoded) == digest else WRONG_RECORD
+
+
+def find_tree_problem(digest: Digest, encoded: bytes) -> str | None:
+    """What is wrong with the record of a tree, if anything."""
+    try:
+        decode_tree(encoded)
+    except CorruptionError as error:
+        return str(error)
+    return None if tree_digest(encoded) == digest else WRONG_RECORD
 
 
 def inspect_stat(objects: ObjectFiles, digest: Digest, file: RegularFile) -> Fault | int:

@@ -11,7 +11,9 @@ import pytest
 from ostreefs_store.discard import delete_damaged
 from ostreefs_store.fsck import check_repository
 from ostreefs_store.objects import MODES, Mode
+from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
+from ostreefs_store.traverse import find_node
 from tests.support.crash import every_death
 from tests.support.damage import DAMAGE, object_at, repair
 from tests.support.trees import (
@@ -41,14 +43,15 @@ def place() -> Iterator[Path]:
 def make_source(path: Path) -> Path:
     for name in HARM:
         write(path / f"dir/{name}", f"victim of {name}".encode())
-    write(path / "whole", b"never damaged")
+    write(path / "whole", b"its record is damaged")
+    write(path / "sub/file", b"its tree is lost")
     make_sparse(path / "large", (1 << 20) + 9, {0: b"large enough to be copied in pieces"})
     return path
 
 
 def harm(path: Path, out: Path) -> None:
-    """Damage objects in every way; some share their inode with a checkout."""
-    with Repository.open(path) as repository:
+    """Damage objects in every way; some share their inode with a checkout. And some records."""
+    with Repository.open(path, writable=True) as repository:
         for name in HARM:
             _, victim = object_at(repository, f"dir/{name}")
             if name in {"mode", "flipped"}:
@@ -57,6 +60,10 @@ def harm(path: Path, out: Path) -> None:
             DAMAGE[name](victim)
         _, large = object_at(repository, "large")
         large.chmod(0o600)
+        with repository.index.transaction() as transaction:
+            root = read_commit(transaction, resolve(transaction, "main")).root
+            transaction.delete("trees", find_node(transaction, root, b"sub").digest)
+            transaction.put("files", find_node(transaction, root, b"whole").digest, b"garbage")
 
 
 def damaged_names(path: Path) -> set[str]:

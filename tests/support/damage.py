@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ostreefs_store.fsck import check_repository
+from ostreefs_store.mend import mend
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import object_name
 from ostreefs_store.refs import read_commit, resolve
-from ostreefs_store.repair import Outcome, open_directories, repair_objects
+from ostreefs_store.repair import Outcome
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
 
@@ -56,5 +57,4 @@ def repair(repository: Repository, *sources: Path, quick: bool = False) -> list[
     """Check and repair as the command does."""
     with repository.in_use(writing=True):
         problems = check_repository(repository, quick=quick).problems
-        directories = open_directories(repository, [os.fsencode(s) for s in sources], problems)
-        return list(repair_objects(repository, problems, directories))
+        return mend(repository, problems, [os.fsencode(source) for source in sources])

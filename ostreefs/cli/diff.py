@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.output import format_size, print_json, print_line
@@ -15,6 +16,7 @@ from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.diffstat import Count, Stats
@@ -63,7 +65,7 @@ def run_diff(arguments: Arguments) -> int:
     paths = [os.fsencode(path) for path in arguments.paths]
     with (
         arguments.open_repository() as repository,
-        repository.in_use(),
+        _kept(repository, arguments),
         repository.index.snapshot() as snapshot,
     ):
         commits = [resolve(snapshot, revision) for revision in (old, new)]
@@ -83,6 +85,12 @@ def run_diff(arguments: Arguments) -> int:
             sys.stdout.flush()
             sys.stdout.buffer.writelines(_patch_of(repository, change))
     return 0
+
+
+def _kept(repository: Repository, arguments: Arguments) -> AbstractContextManager[None]:
+    """Keep the object files while they are read; a list alone, perhaps in a pager, needs none."""
+    reads_content = arguments.patch or arguments.packages or arguments.stats
+    return repository.in_use() if reads_content else nullcontext()
 
 
 def _diff_packages(

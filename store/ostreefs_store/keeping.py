@@ -136,15 +136,25 @@ def find_kept(snapshot: Snapshot, history: History, rules: Rules, config: Config
     for ref in (*rules.branch_depths, *rules.only_branches):
         if ref not in refs:
             raise RevisionNotFoundError(ref, "no such ref")
+    aliases = dict(snapshot.iter_aliases())
+    rules = _without_aliases(rules, aliases)
     pins = dict(iter_pins(snapshot))
     _check_unused(rules.delete, refs, pins)
     if rules.starts_from_refs:
         kept = {pin for pin in pins.values() if pin in history.commits}
         for ref, tip in refs.items():
-            kept.update(_kept_of_ref(history, ref, tip, rules, config))
+            if ref not in aliases:  # else what it follows would have no rule but the alias's
+                kept.update(_kept_of_ref(history, ref, tip, rules, config))
     else:
         kept = set(history.commits)
     return kept.difference(rules.delete)
+
+
+def _without_aliases(rules: Rules, aliases: Mapping[str, str]) -> Rules:
+    """The rules with each alias replaced by the ref that it follows."""
+    depths = {aliases.get(ref, ref): depth for ref, depth in rules.branch_depths.items()}
+    only = [aliases.get(ref, ref) for ref in rules.only_branches]
+    return rules._replace(branch_depths=depths, only_branches=only)
 
 
 def _kept_of_ref(

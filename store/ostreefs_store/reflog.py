@@ -108,10 +108,13 @@ def record(
 
 
 def _who() -> str:
+    """The name of the user, and of who became him by sudo(8)."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return str(os.geteuid())
+        name = str(os.geteuid())
+    before = os.environ.get("SUDO_USER", "")
+    return f"{name} ({before})" if before.isprintable() and before not in {"", name} else name
 
 
 def resolve_past(snapshot: Snapshot, ref: str, when: str, revision: str) -> Digest:

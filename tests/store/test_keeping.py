@@ -20,6 +20,7 @@ from ostreefs_store.index import Index, Transaction
 from ostreefs_store.keeping import History, Rules, find_kept
 from ostreefs_store.model import Commit, Digest
 from ostreefs_store.pins import delete_pin, iter_pins, set_pin
+from ostreefs_store.refs import set_alias
 from ostreefs_store.retention import parse_policy
 from tests.support.commits import put_tree
 
@@ -128,6 +129,16 @@ def test_rules(repo: Repo, rules: Mapping[str, Any], kept: str) -> None:
     if "delete" in given:
         given["delete"] = [repo.ids[name] for name in given["delete"]]
     assert repo.kept(Rules(**given)) == kept
+
+
+def test_an_alias_is_under_the_rules_of_what_it_follows(repo: Repo) -> None:
+    rules = Rules(branch_depths={"main": 0, "os/merged": 0})
+    before = repo.kept(rules)
+    with repo.index.transaction() as transaction:
+        set_alias(transaction, "current", "main")
+    assert repo.kept(rules) == before
+    assert repo.kept(Rules(branch_depths={"current": 0, "os/merged": 0})) == before
+    assert repo.kept(Rules(only_branches=["current", "os/merged"], depth=0)) == before
 
 
 def test_a_missing_ref_is_said_before_anything_goes(repo: Repo) -> None:

@@ -69,7 +69,8 @@ def why_not(index: Index, revision: str) -> str:
 # ---- what is recorded ----
 
 
-def test_moves(index: Index) -> None:
+def test_moves(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
     before = int(time.time())
     move(index, "main", 1, 2, reason="because")
     move(index, "main-2", 7)
@@ -83,6 +84,17 @@ def test_moves(index: Index) -> None:
     assert before <= newest.time <= time.time()
     assert newest.who == pwd.getpwuid(os.geteuid()).pw_name
     assert (newest.reason, older.reason) == ("", "because")
+
+
+def test_who_became_root(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    for number, (before, expected) in enumerate(
+        [("alice", f"{name} (alice)"), (name, name), ("", name), ("a\nb", name)], 1
+    ):
+        monkeypatch.setenv("SUDO_USER", before)
+        move(index, "main", number)
+        with index.snapshot() as snapshot:
+            assert next(iter_moves(snapshot, "main")).who == expected
 
 
 def test_nothing_that_did_not_happen(index: Index) -> None:

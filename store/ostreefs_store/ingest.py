@@ -236,6 +236,8 @@ class _Ingest:
 
     def _finish(self, directory: SourceDirectory) -> None:
         """Find a directory's tree, its subdirectories being done; note what is new."""
+        if directory.recognised:
+            return
         record = directory.record
         trees = b"".join(child.tree for _, child in directory.subdirectories)
         if record is not None and directory.unchanged:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.beneath import DIRECTORY_FLAGS, find_fstype
-from ostreefs_store.codec import encode_file, file_digest
+from ostreefs_store.codec import encode_file, file_digest, read_tree_head
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
@@ -29,8 +29,11 @@ from ostreefs_store.model import (
     Symlink,
     Tree,
     TreeEntry,
+    TreeHead,
     Xattrs,
 )
+from ostreefs_store.modifiers import Modifiers
+from ostreefs_store.names import RESERVED_XATTR_PREFIX
 from ostreefs_store.redescribe import Candidate, Redescriber
 from ostreefs_store.statcache import (
     FACTS,
@@ -49,7 +52,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ostreefs_store.index import Snapshot
-    from ostreefs_store.modifiers import Modifiers
+
+
+MOUNT_FSTYPE = "fuse.ostreefs"
+TREE_XATTR = RESERVED_XATTR_PREFIX.decode() + "object"
+"""What a mount shows as the digest of the object behind a path, in hex."""
 
 Recognise = Callable[[os.stat_result, str], Digest | None]
 """Finds the object whose own inode is what a path names, if there is one; with the path's stat."""
@@ -60,7 +67,8 @@ class SourceDirectory:
 
     `names`, `facts` (`FACTS` numbers each) and `digests` are of its files, that is, of everything
     but directories; `pending` are the positions of those that must be read to have a digest.
-    An `unchanged` directory has the files of its `record` and carries none of its own.
+    An `unchanged` directory has the files of its `record` and carries none of its own. One that is
+    `recognised` is known to be `tree`, and neither it nor what is below it was looked at.
     """
 
     __slots__ = (
@@ -74,6 +82,7 @@ class SourceDirectory:
         "names",
         "path",
         "pending",
+        "recognised",
         "record",
         "skipped",
         "subdirectories",
@@ -97,6 +106,7 @@ class SourceDirectory:
         self.skipped: tuple[bytes, ...] = ()
         self.record: DirectoryRecord | None = None
         self.unchanged = False
+        self.recognised = False
         self.tree = NO_DIGEST
 
     def load_files(self) -> None:
@@ -155,6 +165,8 @@ class Scanner:
     ) -> None:
         """`own` is the repository, which no commit may hold. Without one nothing is trusted."""
         self._trust = options.trust
+        self._believes_mounts = options.trust and not options.skip and modifiers == Modifiers()
+        self._is_ours: dict[int, bool] = {}
         self._skip: dict[bytes, set[str]] = {}
         for path in options.skip:
             above, name = os.path.split(path)
@@ -216,6 +228,10 @@ class Scanner:
         directory.key = directory_key(own.st_dev, own.st_ino)
         if directory.key == self._own_key:
             raise SourceHoldsRepositoryError(path)
+        shown = self._find_shown(fd, own)
+        if shown is not None:
+            directory.tree, directory.recognised = shown, True
+            return directory, []
         directory.ctime = own.st_ctime_ns
         fingerprint = None if path in self._skip else self._fingerprint(fd, own.st_dev)
         directory.fingerprint = fingerprint
@@ -236,6 +252,28 @@ class Scanner:
             directory.uid, directory.gid = self._modifiers.owner(own.st_uid, own.st_gid)
             directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
         return directory, self._list(directory, fd)
+
+    def _find_shown(self, fd: int, own: os.stat_result) -> Digest | None:
+        """The tree that a directory of a mount of ours shows, if this repository has it.
+
+        It is believed where the directory shows the tree's own metadata, too.
+        """
+        if not self._believes_mounts or self._snapshot is None:
+            return None
+        if own.st_dev not in self._is_ours:
+            self._is_ours[own.st_dev] = find_fstype(fd) == MOUNT_FSTYPE
+        if not self._is_ours[own.st_dev]:
+            return None
+        try:
+            digest = Digest(bytes.fromhex(os.getxattr(fd, TREE_XATTR).decode("ascii")))
+        except (OSError, ValueError):  # a directory of the mount itself, such as refs
+            return None
+        encoded = self._snapshot.find_tree(digest)
+        if encoded is None:
+            return None
+        head = read_tree_head(encoded)
+        found = TreeHead(stat.S_IMODE(own.st_mode), own.st_uid, own.st_gid, head.xattrs)
+        return digest if found == head else None
 
     def _fingerprint(self, fd: int, device: int) -> bytes | None:
         """What the records of a filesystem are marked with; None where ctimes mean nothing."""

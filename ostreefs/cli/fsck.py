@@ -11,7 +11,9 @@ from ostreefs.cli.output import ProgressBar, complain, print_json, warn
 from ostreefs_store.discard import delete_damaged
 from ostreefs_store.errors import printable
 from ostreefs_store.fsck import Problem, Report, check_repository, find_broken
+from ostreefs_store.leases import find_leased
 from ostreefs_store.mend import mend
+from ostreefs_store.model import Digest
 from ostreefs_store.repair import open_directories
 from ostreefs_store.salvage import Sharing, find_sharing
 
@@ -46,11 +48,15 @@ class Finding(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was found and done; `broken` are the commits that need something damaged."""
+    """What was found and done; `broken` are the commits that need something damaged.
+
+    `shown` are ids of commits that mounts show, and of which something was repaired.
+    """
 
     report: Report
     findings: list[Finding]
     broken: list[NeedingCommit]
+    shown: list[str]
 
 
 def add_fsck_arguments(parser: Parser) -> None:
@@ -118,7 +124,14 @@ def _check_and_repair(repository: Repository, arguments: Arguments) -> Result:
                 for o in outcomes
             ]
         remaining = [finding.problem for finding in findings if finding.remains]
-        return Result(report, findings, find_broken(repository, remaining))
+        broken = find_broken(repository, remaining)
+        shown = _find_shown(repository, report) if len(remaining) < len(findings) else []
+        return Result(report, findings, broken, shown)
+
+
+def _find_shown(repository: Repository, report: Report) -> list[str]:
+    needing = [Digest(bytes.fromhex(commit.commit)) for commit in report.broken]
+    return sorted(commit.hex() for commit in find_leased(repository.path, needing))
 
 
 def _delete(repository: Repository, result: Result) -> Result:
@@ -163,6 +176,7 @@ def _as_document(result: Result) -> dict[str, object]:
         **result.report._asdict(),
         "problems": [_finding_as_document(finding) for finding in result.findings],
         "broken": [commit._asdict() for commit in result.broken],
+        "shown": result.shown,
     }
 
 
@@ -186,6 +200,8 @@ def _print_result(result: Result, arguments: Arguments) -> None:
     if result.findings:
         for line in _summarise(result.findings):
             print(f"fsck: {line}")
+        for shows in result.shown:
+            print(f"fsck: a mount shows commit {shows}, and may have read damage: mount it anew")
     if not arguments.quiet:
         _print_counts(result)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ostreefs_store.repository import Repository
+from tests.support.commands import ostreefs
 from tests.support.damage import DAMAGE, object_at, repair
 from tests.support.faults import Injected, every_fault, why_no_injection
 from tests.support.trees import (
@@ -192,3 +193,24 @@ def test_delete(scene: Scene) -> None:
             assert_told(injected)
         with Repository.open(scene.repository, writable=True) as repository:
             assert len(problems_of(repository)) == 1, injected
+
+
+def test_prune(scene: Scene, place: Path) -> None:
+    """What stays is whole, what goes is there or gone, and the next prune ends it."""
+    words: list[Word] = [f"--repo={scene.repository}", "prune", "--refs-only", "--depth=0"]
+
+    def prepare() -> None:
+        scene.restore()
+        with Repository.open(scene.repository, writable=True) as repository:
+            ingest(repository, scene.second)
+
+    expected = list_tree(scene.second)
+    for injected in every_fault(words, scene.repository.parent, prepare):
+        assert_told(injected)
+        assert look(scene.repository, place, "main") == expected, injected
+        with Repository.open(scene.repository) as repository, repository.index.snapshot() as now:
+            is_there = now.find_commit(scene.tip) is not None
+        if is_there:
+            assert look(scene.repository, place, scene.tip.hex()) == scene.listing
+        assert ostreefs(*words).returncode == 0
+        assert look(scene.repository, place, "main") == expected, injected

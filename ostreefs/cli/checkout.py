@@ -84,7 +84,10 @@ def run_checkout(arguments: Arguments) -> int:
     if given == "" or (options.union == "none" and not destination.name):  # "." is there already
         raise UsageError(f"cannot check out to '{destination}'")
     documents: list[dict[str, object]] = []
-    with arguments.open_repository() as repository, ProgressBar("checkout", " files") as bar:
+    with (
+        arguments.open_repository(writable="if allowed") as repository,
+        ProgressBar("checkout", " files") as bar,
+    ):
         for item in wanted:
             document = _check_out(repository, item, destination, options, bar, arguments)
             documents.append(document)

@@ -46,7 +46,7 @@ _NO_OBJECTS = Objects(set(), set())
 
 
 class Report(NamedTuple):
-    """What was deleted, or would have been. Bytes are those of object files."""
+    """What was deleted, or would have been. `freed` are bytes of object files that nobody links."""
 
     total: int
     """Objects that there were."""
@@ -99,9 +99,9 @@ def prune(
             if dry_run or not plan.doomed or _forget_claimed(repository, plan):
                 break
         durable.trace("prune:forgotten")
-        freed = 0
-        for number, digest in enumerate(plan.garbage):
-            freed += _delete(repository.objects, digest, dry_run=dry_run)
+        freed = _measure(repository.objects, plan.garbage)
+        for number, digest in enumerate(() if dry_run else plan.garbage):
+            durable.unlink_at(repository.objects.fd, object_name(digest))
             progress(number, len(plan.garbage))
     return _report(plan, freed)
 
@@ -193,9 +193,14 @@ def _find_garbage(
                 yield Digest(bytes.fromhex(folder + name))
 
 
-def _delete(objects: ObjectFiles, digest: Digest, *, dry_run: bool) -> int:
-    """Unlink an object file; its bytes."""
-    found = objects.find_stat(digest)
-    if not dry_run:
-        durable.unlink_at(objects.fd, object_name(digest))
-    return 0 if found is None else found.st_size
+def _measure(objects: ObjectFiles, garbage: Iterable[Digest]) -> int:
+    """The bytes that are free once these files are gone: not of an inode that a checkout shares."""
+    links: dict[int, int] = {}
+    freed = 0
+    for digest in garbage:
+        found = objects.find_stat(digest)
+        if found is not None:
+            links[found.st_ino] = links.get(found.st_ino, 0) + 1
+            if links[found.st_ino] == found.st_nlink:
+                freed += found.st_size
+    return freed

@@ -105,3 +105,17 @@ def test_lists_that_fail(cli: Cli, tmp_path: Path) -> None:
     assert cli(*words) == ""
     assert "DEST" in cli.fails(*words, tmp_path / "other", status=2)
     assert "DEST" in cli.fails("--subpath=usr", *words, status=2)
+
+
+@pytest.mark.root
+def test_hard_links_of_a_file_whose_mode_changed(cli: Cli, tmp_path: Path) -> None:
+    """Its content was here already, so it gets an object file of its own only now."""
+    cli.repository = tmp_path / "bare"
+    cli("init", "--mode=bare")
+    file = write(tmp_path / "tree/file", b"content")
+    cli.commit(tmp_path / "tree")
+    file.chmod(0o600)
+    cli.commit(tmp_path / "tree")
+    cli("checkout", "-H", "main", tmp_path / "out")
+    found = (tmp_path / "out/file").stat()
+    assert (found.st_nlink, found.st_mode & 0o7777) == (2, 0o600)

@@ -298,11 +298,15 @@ def test_many_commits_at_once(any_repository: Repository) -> None:
         assert snapshot.count("grafts") == 0
 
 
-def test_listing_is_as_it_was(
-    any_repository: Repository, history: list[Digest], source: Path, tmp_path: Path
+def test_a_hardlink_checkout_stays_whole(
+    any_repository: Repository, history: list[Digest], tmp_path: Path
 ) -> None:
-    """A hardlink checkout stays whole when its commit is pruned."""
-    check_out(any_repository, tmp_path / "linked", "main~2")
-    before = list_tree(tmp_path / "linked")
-    prune(any_repository, TIP)
-    assert list_tree(tmp_path / "linked") == before
+    """What it shares with objects that go is not free."""
+    out = tmp_path / "linked"
+    check_out(any_repository, out, "main~2")
+    before = list_tree(out)
+    linked = [p for p in (out / "d/b", out / "d/e/c") if p.stat().st_nlink > 1]
+    would = prune(any_repository, TIP, dry_run=True).freed
+    assert would == 20 - sum(p.stat().st_size for p in linked)
+    assert prune(any_repository, TIP).freed == would
+    assert list_tree(out) == before

@@ -46,7 +46,7 @@ _NO_OBJECTS = Objects(set(), set())
 
 
 class Report(NamedTuple):
-    """What was deleted, or would have been. `freed` are bytes of object files that nobody links."""
+    """What was deleted, or would have been. `freed` are bytes of inodes that nobody else has."""
 
     total: int
     """Objects that there were."""
@@ -194,7 +194,7 @@ def _find_garbage(
 
 
 def _measure(objects: ObjectFiles, garbage: Iterable[Digest]) -> int:
-    """The bytes that are free once these files are gone: not of an inode that a checkout shares."""
+    """The bytes that are free once these files are gone: none of what a checkout shares."""
     links: dict[int, int] = {}
     freed = 0
     for digest in garbage:

@@ -205,7 +205,7 @@ def _take_changed(
     ]
     while stack:
         wanted, after, before = stack.pop()
-        if after == before or not wanted.pending:
+        if after == before:
             continue
         if wanted.is_wanted:
             yield Origin(wanted.take(), *new, is_cut_off=cut_off)

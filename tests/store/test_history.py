@@ -128,20 +128,43 @@ def test_a_gap_in_history(repository: Repository) -> None:
     assert (x.digest, x.is_cut_off) == (commits[3], True)
 
 
+def tree_of(transaction: Transaction, commit: Digest, path: bytes) -> Digest:
+    found = find_entry(transaction, read_commit(transaction, commit).root, path)
+    assert found is not None
+    assert found[0]
+    return found[1]
+
+
 def test_equal_trees_are_not_read(repository: Repository) -> None:
     """Even when they are damaged: what is the same in both commits is not looked at."""
+    same: Content = {b"lib": {b"x": version(1)}}
+    history: list[Content] = [{b"etc": {b"a": version(n)}, b"usr": same} for n in range(4)]
     with repository.index.transaction() as transaction:
-        commits = put_history(transaction, HISTORY[:4])
-        for content in (HISTORY[0], HISTORY[3]):
-            usr = content[b"usr"]
-            assert isinstance(usr, dict)
-            transaction.delete("trees", put_tree(transaction, usr[b"lib"]))
-        found = list(iter_changing(transaction, commits[-1], [b"etc"]))
-        assert [int(commit.subject) for _, commit in found] == [3, 1, 0]
+        commits = put_history(transaction, history)
+        found = iter_changing(transaction, commits[-1], [b"etc/a", b"usr/lib/x"])
+        assert next(found)[0] == commits[3]
+        transaction.delete("trees", tree_of(transaction, commits[0], b"usr/lib"))
+        assert [digest for digest, _ in found] == commits[2::-1]
         [origin] = find_origins(transaction, commits[-1], [b"etc/a"])
-        assert origin.digest == commits[1]
+        assert origin.digest == commits[3]
         with pytest.raises(ObjectMissingError):
             list(iter_changing(transaction, commits[-1], [b"usr/lib/x"]))
+
+
+def test_what_is_found_is_not_looked_for_again(repository: Repository) -> None:
+    """Trees and commits behind the answer may be damaged."""
+    history: list[Content] = [
+        {b"etc": {b"a": version(n // 2)}, b"usr": {b"lib": {b"x": version(n)}}} for n in range(5)
+    ]
+    with repository.index.transaction() as transaction:
+        commits = put_history(transaction, history)
+        transaction.delete("trees", tree_of(transaction, commits[1], b"usr/lib"))
+        transaction.put("commits", commits[0], b"no commit")
+        found = find_origins(transaction, commits[3], [b"etc/a", b"usr/lib/x"])
+    assert [(origin.path, origin.digest) for origin in found] == [
+        (b"/etc/a", commits[2]),
+        (b"/usr/lib/x", commits[3]),
+    ]
 
 
 names = st.sampled_from([b"a", b"b", b"c"])

@@ -247,6 +247,18 @@ def test_rpm_in_commits(repository: Repository, tmp_path: Path, folder: str) -> 
     assert told(found) == ["upgraded bash", "downgraded kernel"]
 
 
+def test_what_an_older_rpm_left(repository: Repository, tmp_path: Path) -> None:
+    """Is not looked at where there is a database in the present place."""
+    source = tmp_path / "source"
+    path = write_rpmdb(source / "usr/lib/sysimage/rpm/rpmdb.sqlite", header("a", "1", "1"))
+    write(source / "var/lib/rpm/Packages", b"left")
+    ingest(repository, source, "old")
+    write_rpmdb(path, header("a", "2", "1"))
+    ingest(repository, source, "new")
+    [found] = between(repository)
+    assert told(found) == ["upgraded a"]
+
+
 @pytest.mark.parametrize(("name", "form"), [("Packages.db", "ndb"), ("Packages", "Berkeley DB")])
 def test_old_forms_of_rpm(repository: Repository, tmp_path: Path, name: str, form: str) -> None:
     source = tmp_path / "source"

@@ -89,6 +89,16 @@ CASES: dict[str, tuple[bytes, bytes, bytes]] = {
         b"@@ -2,14 +2,14 @@\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n 10\n 11\n-12\n+twelve\n"
         b" 13\n 14\n 15\n",
     ),
+    "between lines that occur several times": (
+        b"p\n1\n1\nq\n2\n2\nr\n",
+        b"P\n1\n1\nQ\n2\n2\nR\n",
+        b"@@ -1,7 +1,7 @@\n-p\n+P\n 1\n 1\n-q\n+Q\n 2\n 2\n-r\n+R\n",
+    ),
+    "a line that is unique on one side alone": (
+        b"6\n0\n0\n0\n",
+        b"6\n0\n0\n6\n0\n",
+        b"@@ -1,4 +1,5 @@\n 6\n 0\n 0\n+6\n 0\n",
+    ),
     "carriage returns are text": (b"a\r\nb\n", b"a\nb\n", b"@@ -1,2 +1,2 @@\n-a\r\n+a\n b\n"),
 }
 

@@ -26,6 +26,7 @@ from ostreefs_store.content import CHUNK, hash_zeros, write_at
 from ostreefs_store.errors import ArchiveError, ObjectMissingError
 from ostreefs_store.known import KnownObjects
 from ostreefs_store.model import Digest, File, RegularFile, TreeHead
+from ostreefs_store.space import check_free_space
 from ostreefs_store.tarlayer import LayerBuilder
 from ostreefs_store.tarmember import HardLink, Member, parse_member
 from ostreefs_store.tarstream import TarStream, open_stream
@@ -74,7 +75,8 @@ def read_tar(
 ) -> TarContents:
     """Store the files of an archive, to be added to the index from `batch`.
 
-    Raises `ArchiveError` for an archive that is damaged, or that holds what no tree may hold.
+    Raises `ArchiveError` for an archive that is damaged, or that holds what no tree may hold, and
+    `FreeSpaceError`.
     """
     previous = os.umask(0)
     try:
@@ -98,6 +100,7 @@ class _Import:
         modifiers: Modifiers,
         stream: TarStream,
     ) -> None:
+        self._repository = repository
         self._objects = repository.objects
         self._snapshot = snapshot
         self._known = KnownObjects(repository, snapshot)
@@ -143,6 +146,8 @@ class _Import:
             digest, encoded = _described(file)
             self._batch.files[digest] = encoded
             return digest
+        extents = [(0, file.size)] if member.extents is None else member.extents
+        check_free_space(self._repository, sum(count for _, count in extents))
         if member.extents is None and file.size <= CHUNK:
             return self._store_small(member, file)
         return self._store_large(member, file)

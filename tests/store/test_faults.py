@@ -14,9 +14,12 @@ from ostreefs_store import durable
 from ostreefs_store.commit import Target, write_commit
 from ostreefs_store.content import CHUNK
 from ostreefs_store.errors import FreeSpaceError, SourceChangedError
+from ostreefs_store.keeping import Rules
+from ostreefs_store.prune import prune
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import iter_history
+from tests.support.archives import commit_archive, gnu_tar
 from tests.support.crash import call_in_child
 from tests.support.trees import (
     MESSAGE,
@@ -27,6 +30,7 @@ from tests.support.trees import (
     make_sparse,
     new_repository,
     problems_of,
+    remove_tree,
     root_of,
     take_in,
     write,
@@ -123,6 +127,30 @@ def test_a_part_of_the_disk_stays_free(
         ingest(repository, make_small_tree(tmp_path / "small"))
         make_sparse(tmp_path / "small/sparse", 1 << 30, {0: b"mostly nothing"})
         ingest(repository, tmp_path / "small")
+        assert problems_of(repository) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("files", "size"), [(1500, 8192), (12, 1 << 20), (3, 6 << 20)])
+def test_no_space_for_an_archive(small_disk: Path, tmp_path: Path, files: int, size: int) -> None:
+    """With nothing kept free it fails when the disk is full, otherwise before."""
+    data = gnu_tar(make_volume(tmp_path / "volume", files=files, size=size))
+    small = gnu_tar(make_small_tree(tmp_path / "small"))
+    with greedy_repository(small_disk / "repo") as repository:
+        root = commit_archive(repository, small)
+        with pytest.raises(OSError, match="No space left"):
+            commit_archive(repository, data)
+        assert (root_of(repository), problems_of(repository)) == (root, [])
+        assert os.listdir(small_disk / "repo/tmp") == []
+    remove_tree(small_disk / "repo")
+    Repository.init(small_disk / "repo", "bare-user")
+    with Repository.open(small_disk / "repo", writable=True) as repository:
+        with pytest.raises(FreeSpaceError):
+            commit_archive(repository, data)
+        found = os.statvfs(small_disk)
+        assert found.f_bfree >= found.f_blocks * 3 // 100
+        prune(repository, Rules())
+        assert commit_archive(repository, small) == root
         assert problems_of(repository) == []
 
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _LETTERS = {
     "type": "t",
     "content": "c",
-    "target": "c",
-    "device": "c",
+    "size": "",
+    "target": "l",
+    "device": "d",
     "mode": "m",
     "owner": "o",
     "xattrs": "x",
@@ -137,7 +138,7 @@ def format_change(change: Change) -> bytes:
     """A line as of ostree: a letter, four columns, the path.
 
     The columns are blank, as ostree has them, where content alone was modified; else they say what
-    was: c for content, m mode, o owner, x extended attributes, t type.
+    was: c content, l the target of a link, m mode, o owner, x xattrs, t type, d device number.
     """
     letters = "".join(_LETTERS[aspect] for aspect in change.aspects)
     return f"{change.kind}{'' if letters == 'c' else letters:<4}".encode() + change.path

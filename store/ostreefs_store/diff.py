@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot
 
 ChangeKind = Literal["A", "D", "M"]
-Aspect = Literal["type", "content", "target", "device", "mode", "owner", "xattrs"]
+Aspect = Literal["type", "content", "size", "target", "device", "mode", "owner", "xattrs"]
 
 _RUN = 128
 """How many entries are compared at a time."""
@@ -54,12 +54,14 @@ class Change(NamedTuple):
 
 
 def compare(old: TreeHead | File, new: TreeHead | File) -> tuple[Aspect, ...]:
-    """In which respects two items differ; a size never differs without the content."""
+    """In which respects two items differ; a size only together with the content."""
     found: list[Aspect] = []
     if type(old) is not type(new):
         found.append("type")
     elif (substance := _substance(old)) != _substance(new):
         found.append(substance[0])
+    if isinstance(old, RegularFile) and isinstance(new, RegularFile) and old.size != new.size:
+        found.append("size")
     is_link = isinstance(old, Symlink) or isinstance(new, Symlink)
     if old.mode != new.mode and not is_link:  # a link's mode says nothing
         found.append("mode")

@@ -187,13 +187,17 @@ def test_diff(cli: Cli, commit: str, source: Path) -> None:
     ]
     assert [change["modified"] for change in document["changes"]] == [
         *([], [], []),
-        *(["mode"], ["content"], ["mode"]),
+        *(["mode"], ["content", "size"], ["mode"]),
     ]
     tool = document["changes"][3]
     assert (tool["old"]["mode"], tool["new"]["mode"]) == ("0755", "0700")
     assert document["changes"][0]["new"] is None
     assert document["stats"]["added"] == {"files": 1, "directories": 1, "size": 3}
-    assert document["stats"]["modified"]["aspects"] == {"mode": 2, "content": 1}
+    assert document["stats"]["modified"]["aspects"] == {
+        "mode": 2,
+        "content": 1,
+        "size": 1,
+    }
     assert cli.lines("diff", "main", "--", "usr/bin", "/etc/empty") == [expected[0], expected[3]]
     assert cli.lines("diff", "main", commit, "--", "usr/bin") == [expected[3]]
     assert "no such file" in cli.fails("diff", "main", "--", "nothing")
@@ -213,7 +217,7 @@ def test_diff_letters(cli: Cli, commit: str, source: Path) -> None:
     os.setxattr(source / "usr/share/same", "user.x", b"y")
     cli.commit(source)
     assert cli.lines("diff", "main") == [
-        "M    /bin",
+        "Ml   /bin",
         "Mt   /etc/nowhere",
         "Mcm  /usr/bin/tool",
         "Mx   /usr/share/same",
@@ -228,7 +232,7 @@ def test_diff_stats(cli: Cli, commit: str, source: Path) -> None:
         "Added:     0 files (0 B)",
         "Deleted:   0 files (0 B)",
         "Modified:  2 files (12 B -> 5 B)",
-        "           mode 1, content 1; metadata alone 1",
+        "           mode 1, content 1, size 1; metadata alone 1",
         "Size:      -7 B",
     ]
     listing = ["Mm   /usr/bin/tool", "M    /usr/lib/same"]

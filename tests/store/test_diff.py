@@ -116,7 +116,7 @@ XATTRS = ((b"user.x", b""),)
         (
             REGULAR,
             RegularFile(0o600, 1, 1, XATTRS, Digest(b"d" * 32), 6),
-            ["content", "mode", "owner", "xattrs"],
+            ["content", "size", "mode", "owner", "xattrs"],
         ),
         (LINK, msgspec.structs.replace(LINK, target=b"x"), ["target"]),
         (LINK, msgspec.structs.replace(LINK, uid=1), ["owner"]),
@@ -235,7 +235,7 @@ def test_stats(repository: Repository, tmp_path: Path) -> None:
     assert stats.added == Count(1, 1, 3)
     assert stats.deleted == Count(1, 1, len(b"in a read-only directory"))
     assert (stats.modified.files, stats.modified.directories) == (3, 1)
-    assert stats.aspects == {"target": 1, "content": 1, "mode": 2}
+    assert stats.aspects == {"target": 1, "content": 1, "size": 1, "mode": 2}
     assert stats.metadata_only == 2
     assert (stats.old_size, stats.new_size) == (12, 25)
     assert stats.growth == 3 - 24 + 25 - 12

@@ -33,6 +33,7 @@ STORE_BASE = (
     "retention",
     "environment",
     "index",
+    "dates",
     "objects",
     "config",
     "reflog",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from ostreefs_store.model import Digest
@@ -79,13 +79,61 @@ class CommitsNode(Node):
 
 
 class RefsNode(Node):
-    """The directory of refs, or a folder of refs; `prefix` ends with a slash unless empty."""
+    """The directory of refs, or a folder of refs; `prefix` ends with a slash unless empty.
 
-    __slots__ = ("prefix",)
+    In the directory of histories a ref is a directory.
+    """
 
-    def __init__(self, parent: Node | None, name: bytes, number: int, prefix: str) -> None:
+    __slots__ = ("is_history", "prefix")
+
+    def __init__(
+        self,
+        parent: Node | None,
+        name: bytes,
+        number: int,
+        prefix: str,
+        *,
+        is_history: bool = False,
+    ) -> None:
         super().__init__(parent, name, number)
         self.prefix = prefix
+        self.is_history = is_history
+
+
+class RefHistoryNode(Node):
+    """The commits that a ref leads to, by their distance."""
+
+    __slots__ = ("ref",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, ref: str) -> None:
+        super().__init__(parent, name, number)
+        self.ref = ref
+
+
+class DatesNode(Node):
+    """The directory of days."""
+
+    __slots__ = ()
+
+
+class DateNode(Node):
+    """The commits of a day, which is counted from 1970-01-01."""
+
+    __slots__ = ("day",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, day: int) -> None:
+        super().__init__(parent, name, number)
+        self.day = day
+
+
+class Numbers(Protocol):
+    """Who gives numbers to nodes, and knows those that the kernel knows."""
+
+    def known_child(self, parent: Node, name: bytes) -> Node | None:
+        """The node of an entry that the kernel knows."""
+
+    def new_number(self, parent: Node, name: bytes) -> int:
+        """The number that an entry has whenever it is known, unless another one holds it."""
 
 
 class Found(NamedTuple):

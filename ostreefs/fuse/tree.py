@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a mount shows, without FUSE: names, numbers and objects.
 
-A mount shows one commit (its root is the commit's root), or all of them::
-
-    commits/<commit id>/…      a unique prefix of an id is a symbolic link to it
-    refs/<ref>                 symbolic link to ../commits/<commit id>
+A mount shows one commit (its root is the commit's root), or all of them (see `virtual`).
 
 Numbers (inode numbers) need no table for what a commit holds except its directories:
 
@@ -22,24 +19,22 @@ from __future__ import annotations
 
 import stat
 from collections import OrderedDict
-from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from blake3 import blake3
 
-from ostreefs.fuse.listing import WINDOW, Listed, Listing, Resolve
+from ostreefs.fuse.listing import Listed, Listing, Resolve
 from ostreefs.fuse.nodes import (
     Attributes,
-    CommitsNode,
     Found,
     LinkNode,
     Node,
-    RefsNode,
     StaleError,
     TopNode,
     TreeNode,
 )
+from ostreefs.fuse.virtual import Virtual
 from ostreefs_store.codec import read_file, read_tree, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
@@ -52,12 +47,9 @@ from ostreefs_store.model import (
     Xattrs,
     file_type,
 )
-from ostreefs_store.names import is_hex
-from ostreefs_store.refs import PREFIX_MIN, commits_with_prefix, read_commit
+from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ostreefs_store.leases import Leases
     from ostreefs_store.repository import Repository
 
@@ -121,6 +113,7 @@ class Namespace:
         self._parents: dict[tuple[int, bytes], int] = {}
         self._given: WeakValueDictionary[int, Node] = WeakValueDictionary()
         """Nodes of which the kernel may yet be told: no other one gets their numbers."""
+        self._virtual = Virtual(repository.index, self)
 
     def __len__(self) -> int:
         """How many directories and links the kernel knows at the moment."""
@@ -224,7 +217,7 @@ class Namespace:
         if isinstance(node, TreeNode):
             with self._index.snapshot() as snapshot:
                 return Listing(iter(self._trees.get(snapshot, node.digest).values()))
-        return Listing(self._iter_virtual(node))
+        return Listing(self._virtual.names(node))
 
     def resolver(self, number: int) -> Resolve:
         """What turns the names of a `Listing` of this directory into entries."""
@@ -308,9 +301,9 @@ class Namespace:
         for entry in entries:
             name, digest = entry.name, entry.digest
             if entry.is_tree:
-                child = self._known_child(node, name)
+                child = self.known_child(node, name)
                 if child is None:
-                    child = TreeNode(node, name, self._new_number(node, name), digest)
+                    child = TreeNode(node, name, self.new_number(node, name), digest)
                     self._given[child.number] = child
                 found.append(Found(name, self._node_attributes(snapshot, child), child))
                 continue
@@ -333,12 +326,12 @@ class Namespace:
 
     # ---- nodes
 
-    def _known_child(self, parent: Node, name: bytes) -> Node | None:
+    def known_child(self, parent: Node, name: bytes) -> Node | None:
         """The node of an entry that the kernel knows."""
         number = self._parents.get((parent.number, name))
         return None if number is None else self._nodes[number]
 
-    def _new_number(self, parent: Node, name: bytes) -> int:
+    def new_number(self, parent: Node, name: bytes) -> int:
         """The number that an entry has whenever it is known, unless another one holds it."""
         key = parent.number.to_bytes(8, "big") + name
         number = int.from_bytes(blake3(key).digest()[:8], "big") & _NODE_MASK
@@ -366,94 +359,12 @@ class Namespace:
     # ---- the namespace above the commits
 
     def _lookup_virtual(self, snapshot: Snapshot, node: Node, name: bytes) -> Found | None:
-        child: Node | None = None
-        if isinstance(node, TopNode):
-            child = self._lookup_top(node, name)
-        elif isinstance(node, CommitsNode):
-            child = self._lookup_commit(snapshot, node, name)
-        elif isinstance(node, RefsNode):
-            child = self._lookup_ref(snapshot, node, name)
+        child = self._virtual.lookup(snapshot, node, name)
         if child is None:
             return None
         if child.number not in self._nodes:
             self._given[child.number] = child
         return Found(name, self._node_attributes(snapshot, child), child)
-
-    def _lookup_top(self, node: Node, name: bytes) -> Node | None:
-        if name == b"commits":
-            return self._known_child(node, name) or CommitsNode(
-                node, name, self._new_number(node, name)
-            )
-        if name == b"refs":
-            return self._known_child(node, name) or RefsNode(
-                node, name, self._new_number(node, name), ""
-            )
-        return None
-
-    def _lookup_commit(self, snapshot: Snapshot, node: Node, name: bytes) -> Node | None:
-        text = name.decode("ascii", "replace")
-        if not is_hex(text) or not PREFIX_MIN <= len(text) <= 64:
-            return None
-        found = commits_with_prefix(snapshot, text, limit=2)
-        if len(found) != 1:
-            return None
-        commit = found[0]
-        if len(text) < 64:
-            target = commit.hex().encode()
-            return self._link(node, name, target)
-        known = self._known_child(node, name)
-        if known is not None:
-            return known
-        root = read_commit(snapshot, commit).root
-        return TreeNode(node, name, self._new_number(node, name), root, commit)
-
-    def _lookup_ref(self, snapshot: Snapshot, node: RefsNode, name: bytes) -> Node | None:
-        try:
-            ref = node.prefix + name.decode("ascii")
-        except UnicodeDecodeError:
-            return None
-        commit = snapshot.find_ref(ref)
-        if commit is not None:
-            up = b"../" * (node.prefix.count("/") + 1)
-            return self._link(node, name, up + b"commits/" + commit.hex().encode())
-        if next(snapshot.iter_refs(ref), None) is None:
-            return None
-        known = self._known_child(node, name)
-        if isinstance(known, RefsNode):
-            return known
-        return RefsNode(node, name, self._new_number(node, name), ref + "/")
-
-    def _link(self, parent: Node, name: bytes, target: bytes) -> Node:
-        """A link node with this target; a link that led elsewhere leads here from now on."""
-        known = self._known_child(parent, name)
-        if isinstance(known, LinkNode):
-            known.target = target
-            return known
-        return LinkNode(parent, name, self._new_number(parent, name), target)
-
-    def _iter_virtual(self, node: Node) -> Iterator[Listed]:
-        if isinstance(node, TopNode):
-            yield from ((b"commits", ""), (b"refs", ""))
-        elif isinstance(node, CommitsNode):
-            yield from self._iter_commits()
-        elif isinstance(node, RefsNode):
-            with self._index.snapshot() as snapshot:
-                names = {
-                    ref[len(node.prefix) :].partition("/")[0]
-                    for ref, _ in snapshot.iter_refs(node.prefix.rstrip("/"))
-                }
-            yield from ((name.encode(), "") for name in sorted(names))
-
-    def _iter_commits(self) -> Iterator[Listed]:
-        """Names of commits in order, a window at a time, each from a fresh snapshot."""
-        following = b""
-        while True:
-            with self._index.snapshot() as snapshot:
-                commits = [c for c, _ in islice(snapshot.commits_from(following), WINDOW)]
-            if not commits:
-                return
-            yield from ((commit.hex().encode(), "") for commit in commits)
-            following = commits[-1] + b"\0"
 
 
 def _read_head(snapshot: Snapshot, node: TreeNode) -> TreeHead:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ostreefs_store import durable, names
 from ostreefs_store.codec import commit_digest, decode_commit, encode_commit
+from ostreefs_store.dates import note_commit
 from ostreefs_store.errors import FormatError, InvalidNameError, RefMovedError
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest, MetadataValue
 from ostreefs_store.refs import check_free, read_commit, set_ref
@@ -102,6 +103,7 @@ def write_commit(
         encoded = encode_commit(commit)
         digest = commit_digest(encoded)
         transaction.put_commit(digest, encoded)
+        note_commit(transaction, digest, commit.timestamp)
         for parent in parents[:1]:
             note_usage(transaction, digest, root, parent)
         moved = _move_branch(transaction, target, digest, message)

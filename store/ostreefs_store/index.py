@@ -53,7 +53,7 @@ DATABASES = (
     Database("refs", required=True),
     Database("content", several=True),
     *map(Database, ("twins", "inodes", "statcache", "collisions")),
-    *map(Database, ("reflog", "aliases", "pins", "grafts", "usage")),
+    *map(Database, ("reflog", "aliases", "pins", "grafts", "usage", "dates")),
 )
 
 ObjectFile = tuple[int, Digest, Digest]

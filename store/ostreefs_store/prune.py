@@ -25,12 +25,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store import durable
+from ostreefs_store.dates import forget_commits
 from ostreefs_store.errors import CommitInUseError
 from ostreefs_store.keeping import GRAFTS, History, Rules, find_kept
 from ostreefs_store.leases import claim, find_leased
 from ostreefs_store.marking import Objects, find_dead
 from ostreefs_store.model import DIGEST_SIZE, Digest
 from ostreefs_store.objects import object_name
+from ostreefs_store.refs import read_commit
 from ostreefs_store.statcache import mentions_any
 
 if TYPE_CHECKING:
@@ -157,6 +159,7 @@ def _forget_claimed(repository: Repository, plan: _Plan) -> bool:
 
 def _forget(transaction: Transaction, plan: _Plan) -> None:
     dead = plan.dead
+    forget_commits(transaction, [(c, read_commit(transaction, c).timestamp) for c in plan.doomed])
     transaction.delete_all("commits", plan.doomed)
     transaction.delete_all("usage", plan.doomed)
     transaction.delete_all(GRAFTS, transaction.keys(GRAFTS))

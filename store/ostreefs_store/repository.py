@@ -17,7 +17,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from ostreefs_store import durable
+from ostreefs_store import dates, durable
 from ostreefs_store.codec import read_file
 from ostreefs_store.config import (
     CONFIG_NAME,
@@ -118,6 +118,8 @@ class Repository:
             raise
         index.reflog_limit = lambda: config.reflog_limit
         opened = cls(path, config, index, objects, writable=writable)
+        if writable:
+            dates.complete(index)
         if writable and not config.has_twins:
             opened._upgrade(text)
         return opened

@@ -388,7 +388,8 @@ def test_table_of_all_commits_shrinks_back(repository: Repository) -> None:
         commit(repository, {b"d": {b"%d" % index: {}}}, branch=f"folder/{index}")
     namespace = Namespace(repository, None)
     told = list(walk(namespace, ROOT))
-    assert len(namespace) == 1 + 2 + 5 * 3 + 1 + 5
+    commits, refs, history = 5 * 3, 1 + 5, 1 + 5 + 5
+    assert len(namespace) == 1 + 4 + commits + refs + history
     for number in reversed(told):
         namespace.forget(number, 1)
     assert len(namespace) == 1
@@ -461,9 +462,9 @@ def test_the_root_is_never_forgotten(show: Show) -> None:
 
 def test_top_of_all_commits(repository: Repository) -> None:
     namespace = Namespace(repository, None)
-    assert names_in(namespace, ROOT) == [b"commits", b"refs"]
+    assert names_in(namespace, ROOT) == [b"by-date", b"commits", b"history", b"refs"]
     assert namespace.lookup(ROOT, b"other") is None
-    for name in (b"commits", b"refs"):
+    for name in (b"by-date", b"commits", b"history", b"refs"):
         attributes = enter(namespace, name).attributes
         assert attributes.mode == stat.S_IFDIR | 0o555
         assert (attributes.uid, attributes.gid) == (os.geteuid(), os.getegid())

@@ -20,7 +20,7 @@ def test_commits_and_refs(tmp_path: Path) -> None:
     source, repository = make_small_tree(tmp_path / "source"), init_repository(tmp_path / "repo")
     first = commit_directory(repository, source, "main")
     with mounted_in_background(repository, "--all", at=tmp_path / "mnt") as mount:
-        assert sorted(os.listdir(mount.path)) == ["commits", "refs"]
+        assert sorted(os.listdir(mount.path)) == ["by-date", "commits", "history", "refs"]
         assert os.listdir(mount.path / "commits") == [first]
         assert os.listdir(mount.path / "refs") == ["main"]
         assert os.readlink(mount.path / "refs/main") == f"../commits/{first}"
@@ -126,3 +126,21 @@ def test_a_mount_of_one_commit_stays_at_it(tmp_path: Path) -> None:
         commit_directory(repository, source, "main")
         assert not (mount.path / "etc/new").exists()
         assert "new" not in os.listdir(mount.path / "etc")
+
+
+def test_by_date_and_history(tmp_path: Path) -> None:
+    source, repository = make_small_tree(tmp_path / "source"), init_repository(tmp_path / "repo")
+    with mounted_in_background(repository, "--all", at=tmp_path / "mnt") as mount:
+        assert os.listdir(mount.path / "history") == os.listdir(mount.path / "by-date") == []
+        first = commit_directory(repository, source, "os/main")
+        write(source / "etc/new", b"new")
+        second = commit_directory(repository, source, "os/main")
+        history = mount.path / "history/os/main"
+        assert sorted(os.listdir(history)) == ["0", "1"]
+        assert os.path.basename(os.readlink(history / "0")) == second
+        assert (history / "0/etc/new").read_bytes() == b"new"
+        assert not (history / "1/etc/new").exists()
+        day = mount.path / "by-date/1970-01-01"
+        assert {os.path.basename(os.readlink(path)) for path in day.iterdir()} == {first, second}
+        for path in day.iterdir():
+            assert (path / "usr/bin/tool").read_bytes() == (source / "usr/bin/tool").read_bytes()

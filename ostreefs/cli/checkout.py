@@ -86,6 +86,7 @@ def run_checkout(arguments: Arguments) -> int:
     documents: list[dict[str, object]] = []
     with (
         arguments.open_repository(writable="if allowed") as repository,
+        repository.in_use(),  # before a commit is looked for: what is found then stays
         ProgressBar("checkout", " files") as bar,
     ):
         for item in wanted:

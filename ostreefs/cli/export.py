@@ -52,7 +52,11 @@ def run_export(arguments: Arguments) -> int:
         sparse=arguments.sparse,
     )
     compression = arguments.compress or compression_of(arguments.output or "")
-    with arguments.open_repository() as repository, ExitStack() as stack:
+    with (
+        arguments.open_repository() as repository,
+        repository.in_use(),  # before a commit is looked for: what is found then stays
+        ExitStack() as stack,
+    ):
         with repository.index.snapshot() as snapshot:
             commit = resolve(snapshot, arguments.revision)
             root = read_commit(snapshot, commit).root

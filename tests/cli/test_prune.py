@@ -2,13 +2,16 @@
 """`prune` and `pin`."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from ostreefs_store import durable
 from tests.cli.conftest import Cli
-from tests.support.commands import ordinary_user, ostreefs
+from tests.support.commands import OURSELVES, command, ordinary_user, ostreefs
+from tests.support.mounts import wait_until
 from tests.support.trees import write
 
 
@@ -195,3 +198,45 @@ def test_somebody_who_may_only_read(cli: Cli, history: list[str]) -> None:
         for parent, mode in zip(parents, modes, strict=True):
             os.chmod(parent, mode & 0o7777)
     assert count(cli) == 4
+
+
+# ---- beside others ----
+
+
+@pytest.mark.parametrize("words", [["checkout", "-U"], ["export", "-o"], ["cat"]])
+def test_a_reader_finds_a_commit_whole_or_not_at_all(
+    cli: Cli, history: list[str], tmp_path: Path, words: list[str]
+) -> None:
+    """One that begins while its commit is being deleted waits, and says that it is not there."""
+    target = "file" if words == ["cat"] else str(tmp_path / "out")
+    ending = [target, history[0]] if words[0] == "export" else [history[0], target]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def hook(point: str) -> None:
+        if point == "prune:claimed":
+            popen = OURSELVES.popen_arguments() | {"stderr": subprocess.PIPE}
+            started.append(
+                subprocess.Popen(command(f"--repo={cli.repository}", *words, *ending), **popen)
+            )
+            wait_for_lock(started[0].pid)
+
+    durable.set_trace_hook(hook)
+    try:
+        cli("prune", "--refs-only", "--depth=0")
+    finally:
+        durable.set_trace_hook(None)
+    [process] = started
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"not found: no such ref or commit" in said
+
+
+def wait_for_lock(pid: int) -> None:
+    """Wait until a process waits for a lock, see proc_locks(5)."""
+    wait_until(
+        lambda: any(
+            line.split()[1] == "->" and line.split()[5] == str(pid)
+            for line in Path("/proc/locks").read_text().splitlines()
+        ),
+        "somebody to wait",
+    )

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from ostreefs_store import durable
-from ostreefs_store.content import copy_file, hash_file, write_at
+from ostreefs_store.content import copy_file, write_at
 from ostreefs_store.errors import ObjectCorruptError, ObjectMissingError
 from ostreefs_store.metadata import Credentials, carries, create_mode, write_metadata
 from ostreefs_store.model import Digest, RegularFile
@@ -306,32 +306,3 @@ class ObjectFiles:
         """Whether a regular file of the right size is there: what a look from outside can tell."""
         found = self.find_stat(digest)
         return found is not None and stat.S_ISREG(found.st_mode) and found.st_size == file.size
-
-    def find_problem(self, digest: Digest, file: RegularFile) -> str | None:
-        """Read an object file wholly; what is wrong with it, if anything.
-
-        Raises `ObjectMissingError` when there is none.
-        """
-        try:
-            fd = self.open(digest)
-        except ObjectCorruptError as error:
-            return error.detail
-        try:
-            return self._find_problem(fd, self.inode_view(file))
-        finally:
-            os.close(fd)
-
-    def _find_problem(self, fd: int, view: RegularFile) -> str | None:
-        found = os.fstat(fd)
-        if found.st_size != view.size:
-            return f"{found.st_size} bytes instead of {view.size}"
-        if stat.S_IMODE(found.st_mode) != view.mode:
-            return f"mode {stat.S_IMODE(found.st_mode):04o} instead of {view.mode:04o}"
-        if self.mode == "bare":
-            if (found.st_uid, found.st_gid) != (view.uid, view.gid):
-                return f"owner {found.st_uid}:{found.st_gid} instead of {view.uid}:{view.gid}"
-            if not carries(fd, view.xattrs):
-                return "extended attributes differ"
-        if hash_file(fd, view.size) != view.content:
-            return "content differs"
-        return None

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import content_digest, encode_file, file_digest
 from ostreefs_store.content import CHUNK, hash_file, reflink
-from ostreefs_store.errors import ObjectMissingError, SourceChangedError, UpperFeatureError
+from ostreefs_store.errors import SourceChangedError, UpperFeatureError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile, Xattrs
+from ostreefs_store.verify import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,12 +99,11 @@ class FileReader:
         number. A file with another name is still in a source that was to be consumed: who goes on
         writing there would write to the object.
         """
-        with suppress(ObjectMissingError):
-            found = self._objects.find_stat(digest)
-            is_ours = found is not None and self._is_only_ours(path, found)
-            if found and is_ours and self._objects.find_problem(digest, file) is None:
-                self._objects.keep(digest)
-                return found.st_ino
+        found = self._objects.find_stat(digest)
+        is_ours = found is not None and self._is_only_ours(path, found)
+        if found and is_ours and inspect(self._objects, digest, file) is None:
+            self._objects.keep(digest)
+            return found.st_ino
         directory, name = os.path.split(path)
         with (
             self._open_directory(directory) as dir_fd,

@@ -201,7 +201,11 @@ class _Repair:
             return False
         with self._objects.staged() as (fd, path):
             durable.trace("repair:staged")
-            if hash_file(source, target.file.size, fd) != target.file.content:
+            try:
+                content = hash_file(source, target.file.size, fd)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, path) from None
+            if content != target.file.content:
                 return False  # it was changed meanwhile
             durable.trace("repair:copied")
             self._make_room(target.digest)

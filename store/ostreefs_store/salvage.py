@@ -14,7 +14,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs_store.beneath import open_beneath
+from ostreefs_store.beneath import find_fstype, open_beneath
 from ostreefs_store.content import hash_file
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ostreefs_store.model import Digest
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+_MADE_UP = {"proc", "sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "devpts"}
 
 Inode = tuple[int, int]
 """Device and inode number."""
@@ -95,14 +97,20 @@ class Directories:
         if self._walked:
             return
         self._walked = True
+        devices: dict[int, bool] = {}
         for top in self.paths:
             for folder, subdirectories, names in os.walk(top):
                 found = _find_stat(folder)
-                if found is None or (found.st_dev, found.st_ino) == self._skip:
+                if found is not None and found.st_dev not in devices:
+                    devices[found.st_dev] = _holds_files(folder)
+                if found is None or self._is_passed_over(found, devices):
                     subdirectories.clear()
                     continue
                 for name in names:
                     self._note(os.path.join(folder, name))
+
+    def _is_passed_over(self, found: os.stat_result, devices: dict[int, bool]) -> bool:
+        return (found.st_dev, found.st_ino) == self._skip or not devices[found.st_dev]
 
     def _note(self, path: bytes) -> None:
         found = _find_stat(path)
@@ -181,6 +189,18 @@ def _open_directory(top: bytes, path: bytes) -> Iterator[int]:
             yield fd
     finally:
         os.close(top_fd)
+
+
+def _holds_files(folder: bytes) -> bool:
+    """Whether a filesystem holds files at all, rather than what the kernel makes up."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return find_fstype(fd) not in _MADE_UP
+    finally:
+        os.close(fd)
 
 
 def _find_stat(path: bytes) -> os.stat_result | None:

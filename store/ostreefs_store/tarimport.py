@@ -23,13 +23,14 @@ from blake3 import blake3
 
 from ostreefs_store.codec import content_digest, encode_file, file_digest
 from ostreefs_store.content import CHUNK, hash_zeros, write_at
-from ostreefs_store.errors import ArchiveError, ObjectMissingError
+from ostreefs_store.errors import ArchiveError
 from ostreefs_store.known import KnownObjects
 from ostreefs_store.model import Digest, File, RegularFile, TreeHead
 from ostreefs_store.space import check_free_space
 from ostreefs_store.tarlayer import LayerBuilder
 from ostreefs_store.tarmember import HardLink, Member, parse_member
 from ostreefs_store.tarstream import TarStream, open_stream
+from ostreefs_store.verify import inspect
 
 if TYPE_CHECKING:
     from ostreefs_store.batch import Batch
@@ -237,13 +238,10 @@ class _Import:
         A crash left it, whole or not, or somebody commits the same file just now. One with a
         second name may be written to by whoever has that.
         """
-        try:
-            found = self._objects.find_stat(digest)
-            if found is None or found.st_nlink != 1:
-                return 0
-            if self._objects.find_problem(digest, file) is not None:
-                return 0
-        except ObjectMissingError:
+        found = self._objects.find_stat(digest)
+        if found is None or found.st_nlink != 1:
+            return 0
+        if inspect(self._objects, digest, file) is not None:
             return 0
         self._objects.keep(digest)
         return found.st_ino

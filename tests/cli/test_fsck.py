@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.support.commands import Done, Word
+from tests.support.commands import Done, Word, ordinary_user, ostreefs, ostreefs_output
 from tests.support.trees import write
 
 TOOL = "/usr/bin/tool"
@@ -188,3 +188,22 @@ def test_quick_suspects(cli: Cli, source: Path) -> None:
     assert cli.lines("fsck")[-1] == "fsck: no damage found"
     assert "    repaired: its content was whole" in cli.lines("fsck", "--quick", "--repair")
     assert cli.lines("fsck", "--quick")[-1] == "fsck: no damage found"
+
+
+@pytest.mark.root
+def test_who_may_not_read_all() -> None:
+    """That is no damage, and not "no damage" either."""
+    with ordinary_user() as account:
+        assert account.home is not None
+        place = account.home.parent
+        write(place / "source/private", b"for root alone", 0o600)
+        write(place / "source/public", b"for all")
+        repository = f"--repo={place / 'repo'}"
+        ostreefs_output(repository, "init", "--mode=bare")
+        ostreefs_output(repository, "commit", "-b", "main", place / "source")
+        done = ostreefs(repository, "fsck", account=account)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"ostreefs: error: 1 object files could not be checked")
+        assert b"no damage found" not in done.stdout
+        ostreefs_output(repository, "fsck", "--quick", "-q", account=account)
+        assert ostreefs(repository, "fsck", "--repair", account=account).returncode == 1

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, get_args
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, print_json
+from ostreefs_store.content import CHUNK
 from ostreefs_store.export import ExportOptions, ExportResult, export_tree, replaced_file
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.tarstream import Compression, compressed, compression_of
@@ -60,8 +61,9 @@ def run_export(arguments: Arguments) -> int:
         with repository.index.snapshot() as snapshot:
             commit = resolve(snapshot, arguments.revision)
             root = read_commit(snapshot, commit).root
-        out: IO[bytes] = sys.stdout.buffer
-        if not to_stdout:
+        if to_stdout:
+            out: IO[bytes] = stack.enter_context(open(1, "wb", CHUNK, closefd=False))
+        else:
             out = stack.enter_context(replaced_file(Path(arguments.output)))
         with compressed(out, compression) as packed:
             result = _export(repository, root, packed, options)

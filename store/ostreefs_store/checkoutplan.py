@@ -14,29 +14,32 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import read_file
 from ostreefs_store.errors import CheckoutConflictError, ObjectMissingError
+from ostreefs_store.layer import OPAQUE_NAME, WHITEOUT_META_PREFIX, WHITEOUT_PREFIX
 from ostreefs_store.model import Digest, Symlink, Tree
 from ostreefs_store.traverse import read_tree_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ostreefs_store.directories import DirectoryMaker
     from ostreefs_store.filemaker import CheckoutOptions, FileJob
     from ostreefs_store.index import Snapshot
     from ostreefs_store.model import TreeEntry
 
-WHITEOUT_PREFIX = b".wh."
-META_PREFIX = b".wh..wh."
-OPAQUE = b".wh..wh..opq"
-
 _JOB_FILES = 256
 
+_File = tuple[bytes, Digest, Digest, bytes]
+"""One file of a `FileJob`."""
 
-class _Kept(NamedTuple):
-    """The files of a directory that are to be made, by name, and the names to be deleted."""
+
+class _Entries(NamedTuple):
+    """What of a directory is to be made, and the names to be deleted before."""
 
     files: list[TreeEntry]
+    directories: list[TreeEntry]
     deleted: list[bytes]
+    encoded: dict[bytes, bytes]
+    """The files' canonical bytes, by digest."""
 
 
 def plan_files(
@@ -48,63 +51,76 @@ def plan_files(
     stack = [(b"", top)]
     while stack:
         path, tree = stack.pop()
-        entries = [entry for entry in tree.entries if not _is_skipped(path, entry, options)]
-        plain = [entry for entry in entries if not entry.is_tree]
-        found = snapshot.find_files([entry.digest for entry in plain])
-        kept = _Kept(plain, [])
-        if options.whiteouts:
-            kept = _without_whiteouts(path, plain, found)
-            directories.delete(path, kept.deleted)
+        entries = _read_entries(snapshot, path, tree, options)
+        directories.delete(path, entries.deleted)
         children = [
-            (entry.name, read_tree_object(snapshot, entry.digest))
-            for entry in entries
-            if entry.is_tree
+            (entry.name, read_tree_object(snapshot, entry.digest)) for entry in entries.directories
         ]
         if children:
             opaque = {name for name, child in children if options.whiteouts and is_opaque(child)}
             directories.make(path, children, opaque)
             stack += [(os.path.join(path, name), child) for name, child in children]
-        holders = snapshot.find_holders([entry.digest for entry in kept.files])
-        files: list[tuple[bytes, Digest, Digest, bytes]] = []
-        for entry in kept.files:
-            encoded = found.get(entry.digest)
-            if encoded is None:
-                raise ObjectMissingError("file", entry.digest)
-            if not files:
-                job.append((path, files))
-            holder = Digest(holders.get(entry.digest, entry.digest))
-            files.append((entry.name, entry.digest, holder, encoded))
-            count += 1
+        files = _describe(snapshot, entries)
+        for start in range(0, len(files), _JOB_FILES):
+            portion = files[start : start + _JOB_FILES]
+            job.append((path, portion))
+            count += len(portion)
             if count >= _JOB_FILES:
                 yield job
-                job, files, count = [], [], 0
+                job, count = [], 0
     if job:
         yield job
 
 
+def _read_entries(
+    snapshot: Snapshot, path: bytes, tree: Tree, options: CheckoutOptions
+) -> _Entries:
+    kept = tree.entries
+    if options.skip:
+        kept = tuple(e for e in kept if os.path.join(path, e.name) not in options.skip)
+    files = [entry for entry in kept if not entry.is_tree]
+    found = snapshot.find_files([entry.digest for entry in files])
+    deleted: list[bytes] = []
+    if options.whiteouts:
+        files, deleted = _part_whiteouts(path, files, found)
+    return _Entries(files, [entry for entry in kept if entry.is_tree], deleted, found)
+
+
+def _describe(snapshot: Snapshot, entries: _Entries) -> list[_File]:
+    """What a worker needs to know of each file."""
+    holders = snapshot.find_holders([entry.digest for entry in entries.files])
+    files: list[_File] = []
+    for entry in entries.files:
+        encoded = entries.encoded.get(entry.digest)
+        if encoded is None:
+            raise ObjectMissingError("file", entry.digest)
+        holder = Digest(holders.get(entry.digest, entry.digest))
+        files.append((entry.name, entry.digest, holder, encoded))
+    return files
+
+
 def is_opaque(tree: Tree) -> bool:
     """Whether a directory hides what was at its place."""
-    return any(entry.name == OPAQUE and not entry.is_tree for entry in tree.entries)
+    return any(entry.name == OPAQUE_NAME and not entry.is_tree for entry in tree.entries)
 
 
-def _is_skipped(path: bytes, entry: TreeEntry, options: CheckoutOptions) -> bool:
-    return bool(options.skip) and os.path.join(path, entry.name) in options.skip
-
-
-def _without_whiteouts(
-    path: bytes, entries: Sequence[TreeEntry], found: dict[bytes, bytes]
-) -> _Kept:
-    kept = _Kept([], [])
+def _part_whiteouts(
+    path: bytes, entries: list[TreeEntry], found: dict[bytes, bytes]
+) -> tuple[list[TreeEntry], list[bytes]]:
+    """The files that are none, and the names that the others delete."""
+    files: list[TreeEntry] = []
+    deleted: list[bytes] = []
     for entry in entries:
-        encoded = found.get(entry.digest)
-        if not entry.name.startswith(WHITEOUT_PREFIX) or (
-            encoded is not None and isinstance(read_file(encoded), Symlink)
-        ):
-            kept.files.append(entry)
-        elif not entry.name.startswith(META_PREFIX):
+        if not entry.name.startswith(WHITEOUT_PREFIX) or _is_symlink(found.get(entry.digest)):
+            files.append(entry)
+        elif not entry.name.startswith(WHITEOUT_META_PREFIX):
             name = entry.name.removeprefix(WHITEOUT_PREFIX)
             if name in {b"", b".", b".."}:
                 full = os.path.join(path, entry.name)
                 raise CheckoutConflictError(full, "it is a whiteout of nothing")
-            kept.deleted.append(name)
-    return kept
+            deleted.append(name)
+    return files, deleted
+
+
+def _is_symlink(encoded: bytes | None) -> bool:
+    return encoded is not None and isinstance(read_file(encoded), Symlink)

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from blake3 import blake3
 
 from ostreefs_store import durable
+from ostreefs_store.codec import content_digest
 from ostreefs_store.content import CHUNK, hash_zeros, segments
 from ostreefs_store.errors import ObjectCorruptError
 from ostreefs_store.model import Digest, File, RegularFile, Tree
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ostreefs_store.objects import ObjectFiles
     from ostreefs_store.repository import Repository
 
+_SMALL = 64 << 10
 _RECORD = 20 * BLOCK
 """An archive is filled up to a multiple of this, as tar(1) does."""
 
@@ -118,7 +120,11 @@ class _Export:
         fd = self._objects.open_checked(holder, file)
         try:
             extents = self._find_extents(fd, file.size)
-            self._write(self._header(name, file, extents))
+            header = self._header(name, file, extents)
+            if extents is None and file.size <= _SMALL:
+                self._write_small(fd, header, holder, file)
+                return
+            self._write(header)
             hasher = blake3()
             position = 0
             for offset, count in [(0, file.size)] if extents is None else extents:
@@ -131,6 +137,12 @@ class _Export:
         if hasher.digest() != file.content:
             raise ObjectCorruptError("file", holder, "content differs")
         self._write(padding(self.size))
+
+    def _write_small(self, fd: int, header: bytes, holder: Digest, file: RegularFile) -> None:
+        content = os.pread(fd, file.size, 0)
+        if content_digest(content) != file.content:
+            raise ObjectCorruptError("file", holder, "content differs")
+        self._write(header + content + padding(file.size))
 
     def _find_extents(self, fd: int, size: int) -> list[tuple[int, int]] | None:
         """The ranges (offset, size) of data; None where the whole file is one, or is to be."""
@@ -162,7 +174,7 @@ def replaced_file(path: Path) -> Iterator[IO[bytes]]:
     written to as it is.
     """
     if path.exists() and not path.is_file():
-        with path.open("wb") as file:
+        with path.open("wb", CHUNK) as file:
             yield file
         return
     path = path.resolve()
@@ -170,7 +182,7 @@ def replaced_file(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(name)
     dir_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("xb", CHUNK) as file:
             yield file
         durable.rename_over(dir_fd, os.fsencode(name), os.fsencode(path.name))
     except BaseException:

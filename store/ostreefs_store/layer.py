@@ -22,6 +22,16 @@ DEFAULT_HEAD = TreeHead(0o755, 0, 0, ())
 """What a directory has whose metadata no layer gives."""
 
 
+WHITEOUT_PREFIX = b".wh."
+"""In the layers of container images a file of this name and NAME deletes NAME."""
+
+WHITEOUT_META_PREFIX = b".wh..wh."
+"""Files of such names delete nothing: they are notes of AUFS to itself, but for the next one."""
+
+OPAQUE_NAME = b".wh..wh..opq"
+"""Deletes everything else that was in its directory."""
+
+
 class Whiteout(enum.Enum):
     """`WHITEOUT` in the place of an entry: the name is gone, whatever was below."""
 

@@ -18,16 +18,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ostreefs_store.errors import ArchiveError, printable
-from ostreefs_store.layer import WHITEOUT, Layer
+from ostreefs_store.layer import (
+    OPAQUE_NAME,
+    WHITEOUT,
+    WHITEOUT_META_PREFIX,
+    WHITEOUT_PREFIX,
+    Layer,
+)
 
 if TYPE_CHECKING:
     from ostreefs_store.layer import Item
     from ostreefs_store.model import Digest, TreeHead
     from ostreefs_store.tarmember import Path
-
-_WHITEOUT_PREFIX = b".wh."
-_OPAQUE = b".wh..wh..opq"
-_META_PREFIX = b".wh..wh."
 
 
 class LayerBuilder:
@@ -68,13 +70,13 @@ class LayerBuilder:
 
     def add_whiteout(self, path: Path) -> bool:
         """Whether a member that is not a directory is a whiteout; it takes effect if it is."""
-        if not (self._whiteouts and path and path[-1].startswith(_WHITEOUT_PREFIX)):
+        if not (self._whiteouts and path and path[-1].startswith(WHITEOUT_PREFIX)):
             return False
         above = self._above(path)
-        if path[-1] == _OPAQUE:
+        if path[-1] == OPAQUE_NAME:
             above.opaque = True
-        elif not path[-1].startswith(_META_PREFIX):  # those are notes of AUFS to itself
-            name = path[-1].removeprefix(_WHITEOUT_PREFIX)
+        elif not path[-1].startswith(WHITEOUT_META_PREFIX):
+            name = path[-1].removeprefix(WHITEOUT_PREFIX)
             if name in {b"", b".", b".."}:
                 raise _misplaced(path, "it is a whiteout of nothing")
             here = above.entries.setdefault(name, WHITEOUT)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ostreefs_store.errors import StoreError
 from ostreefs_store.export import ExportOptions, export_tree
 from ostreefs_store.layer import Layer
-from ostreefs_store.model import EMPTY_CONTENT, File, RegularFile, Tree, TreeHead, Xattrs
+from ostreefs_store.model import EMPTY_CONTENT, File, RegularFile, Symlink, Tree, TreeHead, Xattrs
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
 from ostreefs_store.tarheader import END, format_header
@@ -79,6 +79,23 @@ def test_headers_of_files(path: bytes, item: File, attributes: Xattrs, numbers: 
     assert size == len(data)
     without, _ = parse_headers(format_header(path, item, xattrs=False))
     assert without.item == msgspec.structs.replace(item, xattrs=())
+
+
+@given(file_names.map(lambda name: name[:100]), files)
+def test_headers_are_those_of_tarfile(name: bytes, item: File) -> None:
+    """As far as they have room for all that there is to say."""
+    item = msgspec.structs.replace(item, xattrs=(), uid=item.uid & 0o777, gid=item.gid & 0o777)
+    if isinstance(item, RegularFile):
+        item = msgspec.structs.replace(item, size=item.size & 0xFFFFFFFF)
+    target = b""
+    if isinstance(item, Symlink):
+        target = item.target[:100]
+        item = msgspec.structs.replace(item, target=target)
+    found, _ = parse_headers(data := format_header(name, item))
+    info = tarfile.TarInfo.frombuf(data[-512:], "utf-8", "surrogateescape")
+    assert info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape") == data[-512:]
+    assert os.fsencode(info.name) == name
+    assert found.path == (name,)
 
 
 @given(_paths, trees, _kept_xattrs)

@@ -19,10 +19,11 @@ def make_history(repo: Path, tree: Path, commits: int) -> None:
     """Commit a tree ``commits`` times to branch ``bench``, each time with one file changed."""
     for number in range(commits):
         (tree / "changing").write_text(f"{number}\n", encoding="ascii")
-        _commit(repo, tree, number)
+        commit(repo, tree, number)
 
 
-def _commit(repo: Path, tree: Path, number: int) -> None:
+def commit(repo: Path, tree: Path, number: int) -> None:
+    """Commit a tree to branch ``bench``, in this process."""
     arguments = [f"--repo={repo}", "commit", "-b", "bench", "-s", str(number)]
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BRANCH = "bench"
 HISTORY = 1000
+SHORT = 100
 LARGE_NAME = "large.bin"
 
 
@@ -57,6 +58,14 @@ class Program:
 
 
 OSTREE = Program(("ostree",))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Repositories of both programs with the same commits."""
+
+    ours: Path
+    ostree: Path
 
 
 class Prepared:
@@ -115,6 +124,16 @@ class Prepared:
         run_quietly(*module, path, self.tree, str(HISTORY))
         return path
 
+    def evolution(self, commits: int) -> Pair:
+        """Repositories with so many commits, of which each changes 1 % of the files."""
+        name = f"evolution-{commits}"
+        pair = Pair(self._new(f"{name}-ours"), self._new(f"{name}-ostree"))
+        run_quietly(*self._ours.init(pair.ours))
+        run_quietly(*OSTREE.init(pair.ostree))
+        module = (sys.executable, "-m", "benchmarks.evolution")
+        run_quietly(*module, pair.ours, pair.ostree, self.tree, str(commits))
+        return pair
+
     def _repo(self, program: Program, name: str) -> Path:
         path = self._new(name)
         run_quietly(*program.init(path))
@@ -164,6 +183,16 @@ class Session:
     def changing(self) -> Prepared:
         """A second tree like ``few``, for the history."""
         return self._made("changing", directories=100, files_each=10)
+
+    @cached_property
+    def long(self) -> Pair:
+        """A long history: ``HISTORY`` commits of 10,000 files."""
+        return self._made("long", directories=100, files_each=100).evolution(HISTORY)
+
+    @cached_property
+    def short(self) -> Pair:
+        """A short one: ``SHORT`` commits of the same."""
+        return self._made("short", directories=100, files_each=100).evolution(SHORT)
 
     @cached_property
     def large(self) -> Prepared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.workloads import mounting, reading, startup, storing
+from benchmarks.workloads import mounting, reading, space, startup, storing
 
 if TYPE_CHECKING:
     from benchmarks.workloads.benchmark import Benchmark
@@ -17,5 +17,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         *storing.BENCHMARKS,
         *mounting.BENCHMARKS,
         *reading.BENCHMARKS,
+        *space.BENCHMARKS,
     )
 }

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
-from ostreefs.cli.output import print_json
+from ostreefs.cli.output import inform, print_json
 from ostreefs.fuse import mounts
 from ostreefs.fuse.daemon import run_in_background
+from ostreefs.fuse.options import parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ def add_mount_arguments(parser: Parser) -> None:
         metavar="OPTIONS",
         action="append",
         default=[],
-        help="comma-separated: allow_other, allow_root, suid, dev, noexec, … as mount(8) has them",
+        help="comma-separated: allow_other, allow_root, suid, dev, noexec, uid=, gid=, …",
     )
     add("words", metavar="[REV] MOUNTPOINT", nargs="+", help="the commit, and an empty directory")
 
@@ -48,14 +49,15 @@ def run_mount(arguments: Arguments) -> int:
     mount_point = Path(arguments.words[-1]).absolute()
     repository = arguments.repository_path.absolute()
     log_file = Path(arguments.log_file).absolute() if arguments.log_file else None
+    options = parse_options(arguments.options)
 
     def serve(ready: Callable[[], None]) -> None:
         from ostreefs.fuse.serve import MountRequest, serve  # noqa: PLC0415 -- in the daemon alone
 
         _set_up_log(arguments, log_file)
+        _detach_dead(mount_point, arguments)
         mounts.check_mount_point(mount_point)
         mounts.check_fuse()
-        options = [option for text in arguments.options for option in text.split(",") if option]
         request = MountRequest(repository, revision, mount_point, options)
         serve(request, ready)
 
@@ -66,6 +68,12 @@ def run_mount(arguments: Arguments) -> int:
     if arguments.json:
         print_json({"mount_point": str(mount_point), "pid": pid})
     return 0
+
+
+def _detach_dead(mount_point: Path, arguments: Arguments) -> None:
+    for mount in mounts.detach_dead(mount_point):
+        if arguments.verbose:
+            inform(f"detached {mount.source} from {mount.target}: its process has died")
 
 
 def _set_up_log(arguments: Arguments, log_file: Path | None) -> None:

@@ -6,23 +6,28 @@ Needs neither pyfuse3 nor a repository, so that it starts quickly.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
 import shutil
+import signal
 import stat
 import subprocess
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 FSTYPE = "fuse.ostreefs"
 _DEVICE = "/dev/fuse"
 _MOUNTINFO = "/proc/self/mountinfo"
+_PATIENCE = 5.0
+"""Seconds after which whoever does not answer is not waited for."""
 
 
 class MountError(StoreError):
@@ -37,6 +42,8 @@ class Mount(NamedTuple):
     fstype: str
     device: str
     """``MAJOR:MINOR``"""
+    options: str
+    """Those of the filesystem, such as ``ro,user_id=0,group_id=0``"""
 
 
 def iter_mounts() -> Iterator[Mount]:
@@ -44,13 +51,21 @@ def iter_mounts() -> Iterator[Mount]:
     with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for line in lines:
             before, _, after = line.partition(" - ")
-            fstype, source, *_ = after.split(" ")
+            fstype, source, options, *_ = after.rstrip("\n").split(" ")
             _, _, device, _, target, *_ = before.split(" ")
-            yield Mount(_unescape(source), _unescape(target), fstype, device)
+            yield Mount(_unescape(source), _unescape(target), fstype, device, options)
 
 
 def find_mount(path: str | os.PathLike[str]) -> Mount | None:
-    """The topmost mount at exactly this path, if there is one."""
+    """The topmost mount at exactly this path, if there is one.
+
+    Does not touch the mount where it can do without: one that hangs would hang us.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    if name and not {".", ".."} & set(os.fspath(path).split("/")):
+        found = _find_resolved(os.path.join(os.path.realpath(folder), name))
+        if found is not None:
+            return found
     return _find_resolved(os.path.realpath(path))
 
 
@@ -64,6 +79,50 @@ def _find_resolved(target: str) -> Mount | None:
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def is_dead(mount: Mount) -> bool:
+    """Whether nobody serves this mount any more.
+
+    Only statfs(2) always asks the daemon; since one that hangs does not answer, a process of its
+    own looks, and is given up after a while.
+    """
+    return _try_for(_PATIENCE, os.statvfs, mount.target) == errno.ENOTCONN
+
+
+def _try_for(seconds: float, look: Callable[..., object], *arguments: object) -> int | None:
+    """The errno with which a call fails, 0 where it does not; None when it takes too long."""
+    child = os.fork()
+    if child == 0:
+        status = 0
+        try:
+            os.closerange(
+                0, os.sysconf("SC_OPEN_MAX")
+            )  # who reads our output need not wait for it
+            look(*arguments)
+        except OSError as error:
+            status = error.errno or 0
+        finally:
+            os._exit(status)
+    process = os.pidfd_open(child)
+    try:
+        if select.select([process], [], [], seconds)[0]:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        return None
+    finally:
+        os.close(process)
+
+
+def detach_dead(path: Path) -> list[Mount]:
+    """Take away what daemons that died have left at a mount point; what that was."""
+    detached: list[Mount] = []
+    while True:
+        mount = find_mount(path)
+        if mount is None or mount.fstype != FSTYPE or not is_dead(mount):
+            return detached
+        _take_down(mount, lazy=True)
+        detached.append(mount)
 
 
 def check_mount_point(path: Path) -> None:
@@ -140,6 +199,10 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
             f"{path} is a mount of type {mount.fstype}, not of ostreefs",
             hint=f"'umount {path}' takes down any mount",
         )
+    _take_down(mount, lazy=lazy)
+
+
+def _take_down(mount: Mount, *, lazy: bool) -> None:
     if os.geteuid() == 0:
         command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else [])]
     else:
@@ -152,4 +215,4 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
         hint = "whoever mounted it, or root, can take it down"
         if "busy" in reason[0]:
             hint = "close what uses it, or detach it with -l"
-        raise MountError(f"cannot unmount {path}: {reason[0]}", hint=hint)
+        raise MountError(f"cannot unmount {mount.target}: {reason[0]}", hint=hint)

@@ -16,6 +16,8 @@ import trio
 
 from ostreefs.fuse.mounts import MountError, widen_read_ahead
 from ostreefs.fuse.operations import Operations
+from ostreefs.fuse.options import MountOptions
+from ostreefs.fuse.owner import OwnedNamespace, Owner
 from ostreefs.fuse.tree import Namespace
 from ostreefs_store.errors import RevisionNotFoundError
 from ostreefs_store.leases import Leases
@@ -23,16 +25,16 @@ from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ostreefs_store.model import Digest
 
 log = logging.getLogger(__name__)
 
-_PAIRS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _READ_AHEAD_KB = 1024
-_OPPOSITES = _PAIRS | {no: yes for yes, no in _PAIRS.items()}
+_DEFAULTS = {"suid": "nosuid", "dev": "nodev"}
+"""What can be asked for, and what holds otherwise."""
 
 
 class MountRequest(NamedTuple):
@@ -41,29 +43,21 @@ class MountRequest(NamedTuple):
     repository: Path
     revision: str | None
     mount_point: Path
-    options: Sequence[str] = ()
+    options: MountOptions = MountOptions()
 
 
 def fuse_options(request: MountRequest) -> set[str]:
     """The options for libfuse: read-only, permissions checked by the kernel, nosuid, nodev.
 
-    libfuse gets them in no order, so the last of two opposites is the only one. ``rw`` is ignored.
+    libfuse gets them in no order, so only what was not asked for is the default.
     """
-    options = {"ro", "default_permissions", "nosuid", "nodev", "subtype=ostreefs"}
     source = str(request.repository)
     if request.revision is not None:
         source += f"#{request.revision}"
     source = source.encode("ascii", "backslashreplace").decode()  # pyfuse3 takes no other text
+    options = {"ro", "default_permissions", "subtype=ostreefs", *request.options.libfuse}
+    options |= {no for yes, no in _DEFAULTS.items() if yes not in options}
     options.add("fsname=" + source.replace("\\", "\\\\").replace(",", "\\,"))
-    for option in request.options:
-        if not option.isascii():
-            raise MountError(
-                f"unknown mount option '{option}'",
-                hint="allow_other, allow_root, suid, dev, noexec and others of fuse(8) are known",
-            )
-        options.discard(_OPPOSITES.get(option, option))
-        options.add(option)
-    options.discard("rw")
     return options
 
 
@@ -80,7 +74,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         commit = None
         if request.revision is not None:
             commit = _lease(repository, leases, request.revision)
-        operations = Operations(repository, Namespace(repository, commit, leases))
+        namespace = _make_namespace(request.options, repository, commit, leases)
+        operations = Operations(repository, namespace)
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
@@ -90,6 +85,15 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             trio.run(_main, ready)
         finally:
             pyfuse3.close(unmount=True)
+
+
+def _make_namespace(
+    options: MountOptions, repository: Repository, commit: Digest | None, leases: Leases
+) -> Namespace:
+    if options.uid is None and options.gid is None:
+        return Namespace(repository, commit, leases)
+    owner = Owner(options.uid, options.gid)
+    return OwnedNamespace(repository, commit, leases, owner=owner)
 
 
 def _lease(repository: Repository, leases: Leases, revision: str) -> Digest:

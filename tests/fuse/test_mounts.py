@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Mount points, and what is mounted where, without mounting."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -50,10 +51,36 @@ def test_mountinfo() -> None:
 
 @pytest.mark.usefixtures("mountinfo")
 def test_the_topmost_mount_counts() -> None:
-    assert mounts.find_mount("/twice") == Mount("two", "/twice", "fuse.ostreefs", "0:24")
-    expected = Mount("/repo#main", "/mnt/a b", "fuse.ostreefs", "0:21")
+    assert mounts.find_mount("/twice") == Mount("two", "/twice", "fuse.ostreefs", "0:24", "rw")
+    options = "ro,user_id=0"
+    expected = Mount("/repo#main", "/mnt/a b", "fuse.ostreefs", "0:21", options)
     assert mounts.find_mount("/mnt/../mnt/a b/") == expected
     assert mounts.find_mount("/mnt") is None
+
+
+@pytest.mark.usefixtures("mountinfo")
+def test_a_mount_point_need_not_be_touched_to_be_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where nobody answers, whoever touches it hangs."""
+
+    def realpath(path: str | Path) -> str:
+        assert os.fspath(path) != "/mnt/a b"
+        return str(path)
+
+    (tmp_path / "link").symlink_to("/mnt/a b")
+    assert mounts.find_mount(tmp_path / "link") is not None
+    assert mounts.find_mount(tmp_path / "link/..") is None
+    monkeypatch.setattr(os.path, "realpath", realpath)
+    assert mounts.find_mount("/mnt/a b/") is not None
+
+
+def test_who_does_not_answer_is_given_up(tmp_path: Path) -> None:
+    """An open(2) of a pipe to which nobody writes never returns."""
+    os.mkfifo(tmp_path / "pipe")
+    assert mounts._try_for(0.01, os.open, str(tmp_path / "pipe"), os.O_RDONLY) is None
+    assert mounts._try_for(60, os.stat, str(tmp_path / "pipe")) == 0
+    assert mounts._try_for(60, os.stat, str(tmp_path / "no")) == errno.ENOENT
 
 
 def test_the_real_mountinfo() -> None:

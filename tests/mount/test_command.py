@@ -114,6 +114,14 @@ def test_options_between_the_words(small_repository: Path, tmp_path: Path) -> No
             assert not flags & os.ST_NOSUID
 
 
+def test_options_of_fstab(small_repository: Path, tmp_path: Path) -> None:
+    options = "defaults,nofail,_netdev,noauto,user,x-systemd.automount,comment=x,rw,noatime,noexec"
+    with mounted(small_repository, "main", "-o", options, at=tmp_path / "mnt"):
+        flags = os.statvfs(tmp_path / "mnt").f_flag
+        assert flags & os.ST_NOEXEC
+        assert flags & os.ST_RDONLY
+
+
 def test_two_mounts_of_one_repository(small_repository: Path, tmp_path: Path) -> None:
     with (
         mounted(small_repository, "main", at=tmp_path / "one") as one,
@@ -326,6 +334,47 @@ def test_permissions_are_checked(user: Account) -> None:
         assert output(mount.path / "setuid", "-u", account=user) == b"0\n"
     with mounted(repository, "main", at=folder / "mnt") as mount:
         done = run("cat", mount.path / "open", account=user)
+        assert done.returncode != 0
+        assert b"Permission denied" in done.stderr
+
+
+@pytest.mark.root
+def test_one_owner_for_everything(user: Account, tmp_path: Path) -> None:
+    """However attributes are asked for; and he may do what an owner may."""
+    write(tmp_path / "source/dir/secret", b"secret", 0o600)
+    (tmp_path / "source/link").symlink_to("dir")
+    os.chown(tmp_path / "source/link", 5, 6, follow_symlinks=False)
+    (tmp_path / "source/dir").chmod(0o700)
+    repository = init_repository(tmp_path / "repo", "bare")
+    commit_directory(repository, tmp_path / "source")
+    assert user.home is not None
+    mnt = user.home / "owned"
+    options = "allow_other,uid=nobody,gid=nogroup"
+    with mounted(repository, "main", "-o", options, at=mnt) as mount:
+        listed = output("find", mnt, "-printf", "%U:%G %P\n").splitlines()
+        names = [b"", b"dir", b"dir/secret", b"link"]
+        assert sorted(listed) == [b"65534:65534 " + name for name in names]
+        with (mnt / "dir/secret").open("rb") as file:
+            assert os.fstat(file.fileno()).st_uid == 65534
+        assert output("cat", mnt / "dir/secret", account=user) == b"secret"
+        assert os.getxattr(mnt / "dir/secret", "user.ostreefs.content")
+        with pytest.raises(OSError, match="No data available"):  # that object has another owner
+            os.getxattr(mnt / "dir/secret", "user.ostreefs.object")
+        mount.check_alive()
+    with mounted(repository, "--all", "-o", "gid=7", at=mnt) as mount:
+        listed = output("find", f"{mnt}/refs/main/", "-printf", "%U:%G %P\n").splitlines()
+        assert sorted(listed) == [b"0:7 ", b"0:7 dir", b"0:7 dir/secret", b"5:7 link"]
+        assert (mnt / "refs").stat().st_gid == 7
+
+
+@pytest.mark.root
+def test_allow_root_allows_nobody_else(
+    small_repository: Path, user: Account, tmp_path: Path
+) -> None:
+    assert user.home is not None
+    with mounted(small_repository, "main", "-o", "allow_root", at=user.home / "rooted") as mount:
+        assert (mount.path / "usr/lib/same").read_bytes() == b"same content"
+        done = run("cat", mount.path / "usr/lib/same", account=user)
         assert done.returncode != 0
         assert b"Permission denied" in done.stderr
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Damage, signals and deaths: what a mount does when not all is well."""
 
+import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,9 +14,9 @@ import pytest
 
 from ostreefs_store.model import Digest
 from ostreefs_store.repository import Repository
-from tests.support.commands import complaint, ostreefs
+from tests.support.commands import command, complaint, ostreefs, run
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
-from tests.support.mounts import Mounted, is_mounted, mounted, unmount
+from tests.support.mounts import Mounted, clean_up, is_mounted, mounted, unmount
 from tests.support.trees import write
 
 pytestmark = pytest.mark.mount
@@ -140,12 +142,51 @@ def test_killed(repository: Path, tmp_path: Path) -> None:
             _kill(mount)
             with pytest.raises(OSError, match="Transport endpoint is not connected"):
                 os.listdir(mount.path)
-            again = ostreefs("--repo", repository, "mount", "main", mount.path)
-            assert "is already mounted" in complaint(again)
-            assert again.returncode == 1
             unmount(mount)
             assert not is_mounted(mount.path)
             assert os.listdir(mount.path) == []
+
+
+def test_the_next_mount_replaces_a_dead_one(repository: Path, tmp_path: Path) -> None:
+    """Also one on top of another, and where files of it are open."""
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    words = ("-v", "--repo", repository, "mount", "--log-file", tmp_path / "log")
+    mounting = command("--json", *words, "main", mnt)
+    process = json.loads(run(*mounting).stdout)["pid"]
+    fd = os.open(mnt / "other", os.O_RDONLY)
+    try:
+        for _ in range(2):
+            _kill_and_wait(process)
+            done = run(*mounting)
+            said = f"ostreefs: detached {repository}#main from {mnt}: its process has died\n"
+            assert (done.returncode, done.stderr.decode()) == (0, said)
+            process = json.loads(done.stdout)["pid"]
+            assert (mnt / "other").read_bytes() == b"other"
+        assert ostreefs("umount", mnt).returncode == 0
+        assert not is_mounted(mnt)
+    finally:
+        with suppress(OSError):
+            os.close(fd)
+        clean_up(mnt, None)
+
+
+def _kill_and_wait(pid: int) -> None:
+    daemon = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert select.select([daemon], [], [], 10)[0]
+    os.close(daemon)
+
+
+def test_a_mount_that_hangs_is_not_replaced(mount: Mounted) -> None:
+    """Nor does it hang who tries, or take down."""
+    os.kill(mount.pid, signal.SIGSTOP)
+    try:
+        done = ostreefs("--repo", "/nowhere", "mount", "main", mount.path)
+        assert "is already mounted" in complaint(done)
+    finally:
+        os.kill(mount.pid, signal.SIGCONT)
+    assert (mount.path / "other").read_bytes() == b"other"
 
 
 def _kill(mount: Mounted) -> None:

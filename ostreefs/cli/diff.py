@@ -8,11 +8,13 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from ostreefs.cli.arguments import UsageError, parse_id
 from ostreefs.cli.output import format_size, print_json, print_line
 from ostreefs.cli.packages import describe_packages, format_packages
-from ostreefs_store.diff import Change, State, diff_trees
+from ostreefs_store.diff import Change, State, diff_trees, is_change, without_xattrs
 from ostreefs_store.model import RegularFile
-from ostreefs_store.refs import read_commit, resolve
+from ostreefs_store.modifiers import Modifiers
+from ostreefs_store.sides import CommitSide, DirectorySide, join_objects, read_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.diffstat import Count, Stats
     from ostreefs_store.index import Snapshot
-    from ostreefs_store.model import Digest
     from ostreefs_store.packagesets import PackageDiff
     from ostreefs_store.repository import Repository
+    from ostreefs_store.sides import Side
 
 _LETTERS = {
     "type": "t",
@@ -40,7 +42,7 @@ _LETTERS = {
 def add_diff_arguments(parser: Parser) -> None:
     """Options of `diff`, with ostree's spellings."""
     parser.has_paths = True
-    parser.usage = "ostreefs diff [options] REV [REV] [-- PATH…]"
+    parser.usage = "ostreefs diff [options] REV|DIR [REV|DIR] [-- PATH…]"
     add = parser.add_argument
     add("--stats", action="store_true", help="count what differs, instead of listing it")
     add("-p", "--patch", action="store_true", help="print text diffs, instead of the list")
@@ -54,14 +56,25 @@ def add_diff_arguments(parser: Parser) -> None:
         action="store_true",
         help="print the list, too, with --stats, --packages or -p",
     )
-    add("old", metavar="REV", help="the older commit, or the only one")
-    add("new", metavar="REV", nargs="?", help="the newer commit (without it: REV^ and REV)")
+    add("--no-xattrs", action="store_true", help="do not compare extended attributes")
+    add("--owner-uid", type=parse_id, metavar="UID", help="as if this owned all of a DIR")
+    add("--owner-gid", type=parse_id, metavar="GID", help="as if all of a DIR had this group")
+    add("old", metavar="REV|DIR", help="the older commit, or the only one; or a directory")
+    add(
+        "new",
+        metavar="REV|DIR",
+        nargs="?",
+        help="the newer commit, or a directory (without it: REV^ and REV);"
+        " a directory begins with / or with a dot",
+    )
 
 
 def run_diff(arguments: Arguments) -> int:
-    """Tell what differs between two commits."""
+    """Tell what differs between two commits, or a commit and a directory."""
     old, new = arguments.old, arguments.new
     if new is None:
+        if _is_directory(old):
+            raise UsageError("name a commit, too, which the directory is to be compared with")
         old, new = f"{old}^", old
     paths = [os.fsencode(path) for path in arguments.paths]
     with (
@@ -69,23 +82,46 @@ def run_diff(arguments: Arguments) -> int:
         _kept(repository, arguments),
         repository.index.snapshot() as snapshot,
     ):
-        commits = [resolve(snapshot, revision) for revision in (old, new)]
-        roots = [read_commit(snapshot, commit).root for commit in commits]
-        changes = diff_trees(snapshot, roots[0], roots[1], paths)
-        packages = _diff_packages(repository, snapshot, roots, arguments)
-        if arguments.json:
-            document = _describe_all(repository, changes, arguments)
-            if packages is not None:
-                document["packages"] = [describe_packages(each) for each in packages]
-            print_json({"old": commits[0].hex(), "new": commits[1].hex(), **document})
-            return 0
-        later = _print_all(changes, arguments)
-        for line in format_packages(packages, is_asked=arguments.packages):
-            print(line)
-        for change in later:
-            sys.stdout.flush()
-            sys.stdout.buffer.writelines(_patch_of(repository, change))
+        sides = [_open_side(repository, snapshot, name, arguments) for name in (old, new)]
+        objects = join_objects(*sides)
+        changes = diff_trees(objects, sides[0].root, sides[1].root, paths)
+        if arguments.no_xattrs:
+            changes = (each for each in map(without_xattrs, changes) if is_change(each))
+        _report(sides, changes, arguments)
     return 0
+
+
+def _is_directory(word: str) -> bool:
+    """As in ostree; no ref begins so."""
+    return word.startswith(("/", "."))
+
+
+def _open_side(
+    repository: Repository, snapshot: Snapshot, word: str, arguments: Arguments
+) -> CommitSide | DirectorySide:
+    if not _is_directory(word):
+        return CommitSide(repository, snapshot, word)
+    owners = arguments.owner_uid, arguments.owner_gid
+    return DirectorySide(word, Modifiers(*owners, xattrs=not arguments.no_xattrs))
+
+
+def _report(
+    sides: Sequence[CommitSide | DirectorySide], changes: Iterator[Change], arguments: Arguments
+) -> None:
+    packages = _diff_packages(sides, arguments)
+    if arguments.json:
+        document = _describe_all(sides, changes, arguments)
+        if packages is not None:
+            document["packages"] = [describe_packages(each) for each in packages]
+        ends = {"old": sides[0].name, "new": sides[1].name}
+        print_json({**ends, **document})
+        return
+    later = _print_all(changes, arguments)
+    for line in format_packages(packages, is_asked=arguments.packages):
+        print(line)
+    for change in later:
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(_patch_of(sides, change))
 
 
 def _kept(repository: Repository, arguments: Arguments) -> AbstractContextManager[None]:
@@ -94,17 +130,15 @@ def _kept(repository: Repository, arguments: Arguments) -> AbstractContextManage
     return repository.in_use() if reads_content else nullcontext()
 
 
-def _diff_packages(
-    repository: Repository, snapshot: Snapshot, roots: Sequence[Digest], arguments: Arguments
-) -> list[PackageDiff] | None:
-    """How packages differ, for --packages and for --stats of whole commits."""
+def _diff_packages(sides: Sequence[Side], arguments: Arguments) -> list[PackageDiff] | None:
+    """How packages differ, for --packages and for --stats of whole trees."""
     if not (arguments.packages or (arguments.stats and not arguments.paths)):
         return None
     from ostreefs_store.packagesets import (  # noqa: PLC0415 -- only for those who ask for it
         diff_package_sets,
     )
 
-    return diff_package_sets(repository, snapshot, roots[0], roots[1])
+    return diff_package_sets(*sides)
 
 
 def _print_all(changes: Iterator[Change], arguments: Arguments) -> list[Change]:
@@ -144,15 +178,13 @@ def format_change(change: Change) -> bytes:
     return f"{change.kind}{'' if letters == 'c' else letters:<4}".encode() + change.path
 
 
-def _patch_of(repository: Repository, change: Change) -> Iterator[bytes]:
+def _patch_of(sides: Sequence[Side], change: Change) -> Iterator[bytes]:
     from ostreefs_store.patch import format_patch  # noqa: PLC0415 -- only for those who use it
 
     def read(state: State) -> bytes:
         assert isinstance(state.item, RegularFile)
-        if state.item.size == 0:
-            return b""
-        with open(repository.open_content(state.digest, state.item), "rb") as file:
-            return file.read()
+        side = sides[0] if state is change.old else sides[1]
+        return read_content(side, change.path, state.digest, state.item)
 
     return format_patch(change, read)
 
@@ -190,7 +222,7 @@ def _format_number(files: int, directories: int) -> str:
 
 
 def _describe_all(
-    repository: Repository, changes: Iterator[Change], arguments: Arguments
+    sides: Sequence[Side], changes: Iterator[Change], arguments: Arguments
 ) -> dict[str, object]:
     from ostreefs_store.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
 
@@ -200,7 +232,7 @@ def _describe_all(
         stats.add(change)
         documents.append(_describe(change))
         if arguments.patch:
-            documents[-1]["patch"] = b"".join(_patch_of(repository, change))
+            documents[-1]["patch"] = b"".join(_patch_of(sides, change))
     return {"changes": documents, "stats": describe_stats(stats)}
 
 

@@ -17,6 +17,6 @@ above it in this list:
   `rederive`, `mend`, `discard`;
 - space: `placechanges`, `usagerecords`, `shares`, `usage`, `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`, `versions`, `packages`, `rpmdb`,
-  `packagesets`;
+  `sides`, `packagesets`;
 - tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.
 """

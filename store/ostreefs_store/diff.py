@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import msgspec
+
 from ostreefs_store.codec import Entry, read_file
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
 from ostreefs_store.model import (
@@ -21,7 +23,7 @@ from ostreefs_store.traverse import find_entry, read_tree_entries, split_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ostreefs_store.index import Snapshot
+    from ostreefs_store.traverse import ObjectSource
 
 ChangeKind = Literal["A", "D", "M"]
 Aspect = Literal["type", "content", "size", "target", "device", "mode", "owner", "xattrs"]
@@ -85,6 +87,20 @@ def _substance(item: TreeHead | File) -> tuple[Aspect, object]:
             return "type", type(item)
 
 
+def without_xattrs(change: Change) -> Change:
+    """The change as if nothing had extended attributes; perhaps none any more, see `is_change`."""
+    old, new = (
+        state and state._replace(item=msgspec.structs.replace(state.item, xattrs=()))
+        for state in (change.old, change.new)
+    )
+    return change._replace(old=old, new=new)
+
+
+def is_change(change: Change) -> bool:
+    """Whether anything was added, deleted or modified."""
+    return change.kind != "M" or bool(change.aspects)
+
+
 class _Ref(NamedTuple):
     """An entry of a directory, with the canonical bytes of its file object."""
 
@@ -102,7 +118,7 @@ class _Pair(NamedTuple):
 
 
 def diff_trees(
-    snapshot: Snapshot, old: Digest | None, new: Digest, paths: Sequence[bytes] = ()
+    objects: ObjectSource, old: Digest | None, new: Digest, paths: Sequence[bytes] = ()
 ) -> Iterator[Change]:
     """Every path that differs, in the order of paths; directories before what they hold.
 
@@ -112,7 +128,7 @@ def diff_trees(
     below them; `PathNotFoundError` for one that is in neither tree. The cost is that of what
     differs.
     """
-    found = {split_path(path): _find_pair(snapshot, old, new, path) for path in paths or [b"/"]}
+    found = {split_path(path): _find_pair(objects, old, new, path) for path in paths or [b"/"]}
     stack = [found[parts] for parts in _outermost(found)]
     stack.reverse()
     while stack:
@@ -124,7 +140,7 @@ def diff_trees(
             if before.is_tree != after.is_tree:
                 stack += (_Pair(pair.path, None, after), _Pair(pair.path, before, None))
                 continue
-        change, below = _examine(snapshot, pair)
+        change, below = _examine(objects, pair)
         if change is not None:
             yield change
         stack.extend(reversed(below))
@@ -139,33 +155,33 @@ def _outermost(paths: Iterable[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
     return kept
 
 
-def _find_pair(snapshot: Snapshot, old: Digest | None, new: Digest, path: bytes) -> _Pair:
-    found = [None if root is None else find_entry(snapshot, root, path) for root in (old, new)]
+def _find_pair(objects: ObjectSource, old: Digest | None, new: Digest, path: bytes) -> _Pair:
+    found = [None if root is None else find_entry(objects, root, path) for root in (old, new)]
     if found == [None, None]:
         raise PathNotFoundError(path)
     refs = [
-        None if entry is None else _Ref(*entry, None if entry[0] else _read(snapshot, entry[1]))
+        None if entry is None else _Ref(*entry, None if entry[0] else _read(objects, entry[1]))
         for entry in found
     ]
     return _Pair(b"/" + b"/".join(split_path(path)), refs[0], refs[1])
 
 
-def _read(snapshot: Snapshot, digest: Digest) -> bytes:
-    encoded = snapshot.find_file(digest)
+def _read(objects: ObjectSource, digest: Digest) -> bytes:
+    encoded = objects.find_file(digest)
     if encoded is None:
         raise ObjectMissingError("file", digest)
     return encoded
 
 
-def _examine(snapshot: Snapshot, pair: _Pair) -> tuple[Change | None, list[_Pair]]:
+def _examine(objects: ObjectSource, pair: _Pair) -> tuple[Change | None, list[_Pair]]:
     """How a path itself changed, if it did, and what differs in the directory that it is."""
     path, old, new = pair
     if not any(ref.is_tree for ref in (old, new) if ref is not None):
         return _change(path, _file_state(old), _file_state(new)), []
-    before, old_entries = _open(snapshot, old)
-    after, new_entries = _open(snapshot, new)
+    before, old_entries = _open(objects, old)
+    after, new_entries = _open(objects, new)
     differing = list(differing_entries(old_entries, new_entries))
-    below = _resolve_files(snapshot, path, differing)
+    below = _resolve_files(objects, path, differing)
     if before is not None and after is not None and before.item == after.item:
         return None, below
     return _change(path, before, after), below
@@ -183,10 +199,10 @@ def _file_state(ref: _Ref | None) -> State | None:
     return State(ref.digest, read_file(ref.encoded))
 
 
-def _open(snapshot: Snapshot, ref: _Ref | None) -> tuple[State | None, list[Entry]]:
+def _open(objects: ObjectSource, ref: _Ref | None) -> tuple[State | None, list[Entry]]:
     if ref is None:
         return None, []
-    head, entries = read_tree_entries(snapshot, ref.digest)
+    head, entries = read_tree_entries(objects, ref.digest)
     return State(ref.digest, head), entries
 
 
@@ -220,12 +236,12 @@ def differing_entries(old: Sequence[Entry], new: Sequence[Entry]) -> Iterator[Di
 
 
 def _resolve_files(
-    snapshot: Snapshot, above: bytes, differing: Iterable[Differing]
+    objects: ObjectSource, above: bytes, differing: Iterable[Differing]
 ) -> list[_Pair]:
     """What the index holds for entries of a directory, looked up at once."""
     pairs = list(differing)
     wanted = [entry[2] for pair in pairs for entry in pair if entry is not None and not entry[1]]
-    files = snapshot.find_files(wanted)
+    files = objects.find_files(wanted)
 
     def resolve(entry: Entry | None) -> _Ref | None:
         if entry is None or entry[1]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ostreefs_store.codec import Entry, decode_file, decode_tree, read_entries
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
@@ -12,9 +12,22 @@ from ostreefs_store.model import Commit, Digest, File, Symlink, Tree, TreeHead
 from ostreefs_store.refs import find_parent, read_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ostreefs_store.index import Snapshot
+
+
+class ObjectSource(Protocol):
+    """Where trees and files are found: a snapshot of the index, or what is as good."""
+
+    def find_tree(self, digest: bytes) -> bytes | None:
+        """The canonical bytes of a tree object."""
+
+    def find_file(self, digest: bytes) -> bytes | None:
+        """The canonical bytes of a file object."""
+
+    def find_files(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Those of the file objects that exist, by digest."""
 
 
 class Node(NamedTuple):
@@ -33,9 +46,9 @@ def read_tree_object(snapshot: Snapshot, digest: Digest) -> Tree:
     return decode_tree(encoded)
 
 
-def read_file_object(snapshot: Snapshot, digest: Digest) -> File:
+def read_file_object(objects: ObjectSource, digest: Digest) -> File:
     """Decode and check a file object. Raises `ObjectMissingError`, `FormatError`."""
-    encoded = snapshot.find_file(digest)
+    encoded = objects.find_file(digest)
     if encoded is None:
         raise ObjectMissingError("file", digest)
     return decode_file(encoded)
@@ -66,28 +79,28 @@ def split_path(path: bytes) -> tuple[bytes, ...]:
     return tuple(name for name in path.split(b"/") if name not in {b"", b"."})
 
 
-def find_entry(snapshot: Snapshot, root: Digest, path: bytes) -> tuple[bool, Digest] | None:
+def find_entry(objects: ObjectSource, root: Digest, path: bytes) -> tuple[bool, Digest] | None:
     """Whether what a path names is a tree, and its digest; None when there is nothing."""
     found: tuple[bool, Digest] | None = True, root
     for name in split_path(path):
         if found is None or not found[0]:
             return None
-        found = look_up(snapshot, found[1], name)
+        found = look_up(objects, found[1], name)
     return found
 
 
-def look_up(snapshot: Snapshot, tree: Digest, name: bytes) -> tuple[bool, Digest] | None:
+def look_up(objects: ObjectSource, tree: Digest, name: bytes) -> tuple[bool, Digest] | None:
     """Whether an entry of a directory is a tree, and its digest; None when there is no such."""
-    entries = read_tree_entries(snapshot, tree)[1]
+    entries = read_tree_entries(objects, tree)[1]
     position = bisect_left(entries, (name,))
     if position == len(entries) or entries[position][0] != name:
         return None
     return entries[position][1:]
 
 
-def read_tree_entries(snapshot: Snapshot, digest: Digest) -> tuple[TreeHead, list[Entry]]:
+def read_tree_entries(objects: ObjectSource, digest: Digest) -> tuple[TreeHead, list[Entry]]:
     """A tree as `read_entries` gives it. Raises `ObjectMissingError`."""
-    encoded = snapshot.find_tree(digest)
+    encoded = objects.find_tree(digest)
     if encoded is None:
         raise ObjectMissingError("tree", digest)
     return read_entries(encoded)

@@ -289,6 +289,45 @@ def test_diff_packages(cli: Cli, commit: str, source: Path) -> None:
     ]
 
 
+def test_diff_with_a_directory(cli: Cli, commit: str, source: Path) -> None:
+    os.setxattr(source / "usr/share/same", "user.x", b"y")
+    write(source / "usr/lib/same", b"changed\n")
+    (source / "etc/empty").unlink()
+    expected = ["D    /etc/empty", "M    /usr/lib/same", "Mx   /usr/share/same"]
+    assert cli.lines("diff", "main", source) == expected
+    assert cli.lines("diff", "main", source, "--no-xattrs") == expected[:2]
+    assert cli.lines("diff", source, "main", "--", "etc") == ["A    /etc/empty"]
+    assert cli("diff", source, source) == ""
+    document = cli.json("diff", "main", source)
+    assert (document["old"], document["new"]) == (commit, str(source))
+    assert len(document["changes"]) == 3
+    patch = cli.lines("diff", "-p", "main", source)
+    assert {"+changed", "# /usr/share/same: xattr user.x none -> 0x79"} <= set(patch)
+    assert "-changed" in cli.lines("diff", "-p", source, "main")
+    assert "no such file" in cli.fails("diff", "main", source / "nothing").lower()
+    cli.fails("diff", source, status=2)
+    cli.commit(source)
+    assert cli("diff", "main", source) == ""
+
+
+def test_diff_with_the_directory_of_another(cli: Cli, commit: str, source: Path) -> None:
+    uid, gid = os.geteuid() + 5, os.getegid() + 5
+    words = ("diff", "main", source, f"--owner-uid={uid}", f"--owner-gid={gid}")
+    assert {line[:5] for line in cli.lines(*words)} == {"Mo   "}
+    cli.commit(source, "main", *words[3:])
+    assert cli(*words) == ""
+
+
+def test_diff_with_the_directory_here(
+    cli: Cli, commit: str, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source)
+    assert cli("diff", "main", ".") == cli("diff", "main", "./") == ""
+    monkeypatch.chdir(source / "usr")
+    assert cli("diff", "main", "..") == ""
+    assert "A    /usr" not in cli("diff", "main", "./lib")
+
+
 def test_diff_patch(cli: Cli, commit: str, source: Path) -> None:
     """Also of what has no object file of its own, and of what is empty."""
     write(source / "usr/lib/same", b"same content", 0o600)

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.errors import PackageDatabaseError
+from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.packages import Package, diff_packages, parse_dpkg_status
 from ostreefs_store.packagesets import PackageDiff, diff_package_sets
 from ostreefs_store.repository import Repository
 from ostreefs_store.rpmdb import parse_header, read_rpmdb
-from tests.support.trees import ingest, root_of, write
+from ostreefs_store.sides import CommitSide, DirectorySide
+from tests.support.trees import ingest, write
 
 
 def packages(*words: str) -> list[Package]:
@@ -198,8 +200,8 @@ def test_an_rpmdb_of_something_else(tmp_path: Path) -> None:
 
 def between(repository: Repository) -> list[PackageDiff]:
     with repository.index.snapshot() as snapshot:
-        old, new = root_of(repository, "old"), root_of(repository, "new")
-        return diff_package_sets(repository, snapshot, old, new)
+        sides = [CommitSide(repository, snapshot, revision) for revision in ("old", "new")]
+        return diff_package_sets(*sides)
 
 
 def told(found: PackageDiff) -> list[str]:
@@ -294,3 +296,19 @@ def test_where_one_commit_has_none(repository: Repository, tmp_path: Path) -> No
     write(source / "var/lib/dpkg/status", STATUS)
     ingest(repository, source, "new")
     assert between(repository) == []
+
+
+def test_a_directory_beside_a_commit(repository: Repository, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source / "var/lib/dpkg/status", STATUS)
+    write(source / "var/lib/dpkg/status.d/a", b"Package: a\nVersion: 1\n")
+    path = write_rpmdb(source / "usr/share/rpm/rpmdb.sqlite", header("x", "1", "1"))
+    ingest(repository, source, "old")
+    write(source / "var/lib/dpkg/status", b"")
+    write(source / "var/lib/dpkg/status.d/a", b"Package: a\nVersion: 2\n")
+    write_rpmdb(path, header("x", "2", "1"))
+    with repository.index.snapshot() as snapshot:
+        commit = CommitSide(repository, snapshot, "old")
+        dpkg, rpm = diff_package_sets(commit, DirectorySide(str(source), Modifiers()))
+    assert told(dpkg) == ["upgraded a", "removed bash", "removed half", "removed held"]
+    assert told(rpm) == ["upgraded x"]

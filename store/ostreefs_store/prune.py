@@ -5,23 +5,24 @@ A prune is alone: it waits for commits, checkouts and fsck, and they for it. The
 guarantee:
 
 1. `keeping` finds the commits that stay; those that somebody shows at the moment (`leases`) stay
-   too. `marking` finds the objects that go with the others.
+   too. `marking` finds the objects that go with the others. What is left over of crashes is
+   unlinked: on a full disk that makes room for 2.
 2. One index transaction forgets them, and all that caches know of them: a later commit of the
    same tree reads and stores its files anew. From here on they do not exist.
-3. Object files that the index does not know are unlinked: those of the forgotten objects, and
-   those that a crashed commit or an earlier, interrupted prune has left.
+3. The object files of the forgotten objects are unlinked.
 
-Dying before the end of 2 has changed nothing; dying in 3 leaves files that nobody knows, for the
-next prune, or for the next commit that needs them. When no commit is to go, 1 and 2 are nothing:
-objects come into the index only with a commit that reaches them. (Those that are shadowed where a
-commit lays trees over one another are an exception, and go with the next commit that goes.)
+Dying before the end of 2 has changed nothing; dying in 3 leaves files that nobody knows: left
+over for the next prune, or for the next commit that needs them. When no commit is to go, there is
+nothing to find in 1 nor to do in 2: objects come into the index only with a commit that reaches
+them. (Those that are shadowed where a commit lays trees over one another are an exception, and go
+with the next commit that goes.)
 """
 
 from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store import durable
@@ -76,8 +77,10 @@ class _Plan(NamedTuple):
     grafts: dict[Digest, list[Digest]]
     kept: set[Digest]
     dead: Objects
-    garbage: list[Digest]
-    """Names of the object files that go."""
+    left_over: list[Digest]
+    """Names of object files of no object."""
+    files: list[Digest]
+    """Names of object files of objects that go."""
 
 
 def prune(
@@ -93,19 +96,30 @@ def prune(
     Raises `RevisionNotFoundError`, `CommitInUseError`, and for a kept commit that is not whole
     `CorruptionError`; nothing is deleted then.
     """
+    left_over = freed = 0
     with repository.alone(on_wait=on_wait):
         durable.trace("prune:alone")
         while True:
             with repository.index.snapshot() as snapshot:
                 plan = _make_plan(repository, snapshot, rules, progress)
-            if dry_run or not plan.doomed or _forget_claimed(repository, plan):
+            left_over += len(plan.left_over)
+            if dry_run:
+                freed = _measure(repository.objects, [*plan.left_over, *plan.files])
                 break
-        durable.trace("prune:forgotten")
-        freed = _measure(repository.objects, plan.garbage)
-        for number, digest in enumerate(() if dry_run else plan.garbage):
-            durable.unlink_at(repository.objects.fd, object_name(digest))
-            progress(number, len(plan.garbage))
-    return _report(plan, freed)
+            freed += _delete(repository.objects, plan.left_over, progress)
+            if not plan.doomed or _forget_claimed(repository, plan):
+                durable.trace("prune:forgotten")
+                freed += _delete(repository.objects, plan.files, progress)
+                break
+    return Report(
+        total=plan.total,
+        commits=sorted(plan.doomed),
+        trees=len(plan.dead.trees),
+        files=len(plan.dead.files),
+        left_over=left_over,
+        freed=freed,
+        leased=sorted(plan.leased),
+    )
 
 
 def _make_plan(
@@ -131,20 +145,11 @@ def _make_plan(
             trees = snapshot.count("trees")
             roots = {history.commits[commit].root for commit in kept}
             dead = find_dead(snapshot, roots, lambda done: progress(done, trees))
-    garbage = list(_find_garbage(repository.objects, snapshot, dead.files))
-    return _Plan(total, doomed, leased, grafts, kept, dead, garbage)
-
-
-def _report(plan: _Plan, freed: int) -> Report:
-    return Report(
-        total=plan.total,
-        commits=sorted(plan.doomed),
-        trees=len(plan.dead.trees),
-        files=len(plan.dead.files),
-        left_over=sum(digest not in plan.dead.files for digest in plan.garbage),
-        freed=freed,
-        leased=sorted(plan.leased),
-    )
+    left_over: list[Digest] = []
+    files: list[Digest] = []
+    for digest in _find_garbage(repository.objects, snapshot, dead.files):
+        (files if digest in dead.files else left_over).append(digest)
+    return _Plan(total, doomed, leased, grafts, kept, dead, left_over, files)
 
 
 def _forget_claimed(repository: Repository, plan: _Plan) -> bool:
@@ -194,6 +199,15 @@ def _find_garbage(
         for name in sorted(names):
             if len(name) == _NAME_DIGITS and not set(name) - set("0123456789abcdef"):
                 yield Digest(bytes.fromhex(folder + name))
+
+
+def _delete(objects: ObjectFiles, garbage: Sequence[Digest], progress: Progress) -> int:
+    """Unlink object files; the bytes that are free then."""
+    freed = _measure(objects, garbage)
+    for number, digest in enumerate(garbage):
+        durable.unlink_at(objects.fd, object_name(digest))
+        progress(number, len(garbage))
+    return freed
 
 
 def _measure(objects: ObjectFiles, garbage: Iterable[Digest]) -> int:

@@ -5,7 +5,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -151,6 +151,26 @@ def test_no_space_for_an_archive(small_disk: Path, tmp_path: Path, files: int, s
         assert found.f_bfree >= found.f_blocks * 3 // 100
         prune(repository, Rules())
         assert commit_archive(repository, small) == root
+        assert problems_of(repository) == []
+
+
+@pytest.mark.root
+def test_a_prune_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+    """What a commit left that failed makes room for the transaction that forgets commits."""
+    with greedy_repository(small_disk / "repo") as repository:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            for number in range(1500):
+                (tmp_path / name / f"{number}").symlink_to(f"{name} {number} " * 20)
+            ingest(repository, tmp_path / name)
+        with pytest.raises(OSError, match="No space left"):
+            ingest(repository, make_volume(tmp_path / "volume", files=1500, size=8192))
+        with suppress(OSError), (small_disk / "rest").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        report = prune(repository, Rules(refs_only=True, depth=0))
+        assert len(report.commits) == 1
+        assert report.left_over > 100
         assert problems_of(repository) == []
 
 

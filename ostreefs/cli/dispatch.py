@@ -53,6 +53,7 @@ VERBS = {
     "pin": ("prune", "Keep commits whatever becomes of the refs"),
     "config": ("config", "Read and change the repository's settings"),
     "mount": ("mount", "Mount a commit, or all of them"),
+    "switch": ("mount", "Let a live mount show another commit"),
     "umount": ("mount", "Take down a mount"),
 }
 """Verb -> (module of this package, what it does)."""

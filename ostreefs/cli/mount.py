@@ -26,6 +26,11 @@ def add_mount_arguments(parser: Parser) -> None:
     """Options of `mount`."""
     add = parser.add_argument
     add("--all", action="store_true", help="mount every commit: commits/<id> and refs/<ref>")
+    add(
+        "--follow",
+        action="store_true",
+        help="REV is a ref: show its newest commit as soon as it moves",
+    )
     add("--foreground", action="store_true", help="serve until unmounted, log on stderr")
     add("--log-file", metavar="FILE", help="log there (in the background the default is syslog)")
     add(
@@ -45,6 +50,8 @@ def run_mount(arguments: Arguments) -> int:
     if len(arguments.words) != expected:
         wanted = "--all MOUNTPOINT" if arguments.all else "REV MOUNTPOINT"
         raise UsageError(f"mount needs {wanted}")
+    if arguments.all and arguments.follow:
+        raise UsageError("--follow is for a mount of one ref; with --all every ref is followed")
     revision = None if arguments.all else arguments.words[0]
     mount_point = Path(arguments.words[-1]).absolute()
     repository = arguments.repository_path.absolute()
@@ -58,7 +65,7 @@ def run_mount(arguments: Arguments) -> int:
         _detach_dead(mount_point, arguments)
         mounts.check_mount_point(mount_point)
         mounts.check_fuse()
-        request = MountRequest(repository, revision, mount_point, options)
+        request = MountRequest(repository, revision, mount_point, options, arguments.follow)
         serve(request, ready)
 
     if arguments.foreground:
@@ -91,6 +98,25 @@ def _set_up_log(arguments: Arguments, log_file: Path | None) -> None:
     handler.setFormatter(logging.Formatter("ostreefs[%(process)d]: %(levelname)s: %(message)s"))
     level = logging.DEBUG if arguments.verbose else logging.INFO
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def add_switch_arguments(parser: Parser) -> None:
+    """Options of `switch`."""
+    parser.add_argument("mount_point", metavar="MOUNTPOINT", help="a mount of one commit")
+    parser.add_argument("revision", metavar="REV", help="the commit that it is to show")
+
+
+def run_switch(arguments: Arguments) -> int:
+    """Let a live mount show another commit; return when it does."""
+    from ostreefs.fuse.control import ask  # noqa: PLC0415 -- json and sockets, for this verb alone
+
+    mount_point = Path(arguments.mount_point)
+    answer = ask(mount_point, {"verb": "switch", "revision": arguments.revision})
+    if arguments.json:
+        print_json({"mount_point": str(mount_point.absolute()), "commit": answer["commit"]})
+    else:
+        print(answer["commit"])
+    return 0
 
 
 def add_umount_arguments(parser: Parser) -> None:

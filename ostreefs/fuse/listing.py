@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ostreefs.fuse.nodes import Found
+from ostreefs.fuse.nodes import Found, Node, TreeNode
 from ostreefs_store.model import TreeEntry
 
 WINDOW = 128
@@ -20,8 +20,10 @@ Resolve = Callable[[list[Listed]], list[Found | None]]
 class Listing:
     """An open directory: a stable list that is read on demand, and attributes in windows of it."""
 
-    def __init__(self, names: Iterator[Listed]) -> None:
+    def __init__(self, node: Node | None, names: Iterator[Listed], resolve: Resolve) -> None:
+        self._node = node
         self._source = names
+        self._resolve = resolve
         self._known: list[Listed] = []
         self._window: list[Found | None] = []
         self._window_start = 0
@@ -32,7 +34,16 @@ class Listing:
         """Whether anything has been read of it."""
         return bool(self._known)
 
-    def entries_from(self, position: int, resolve: Resolve) -> Iterator[tuple[int, Found]]:
+    @property
+    def is_final(self) -> bool:
+        """Whether the directory would be listed the same again."""
+        return isinstance(self._node, TreeNode) and not self._node.retired
+
+    @property
+    def _is_retired(self) -> bool:
+        return isinstance(self._node, TreeNode) and self._node.retired
+
+    def entries_from(self, position: int) -> Iterator[tuple[int, Found]]:
         """Entries from a position on, each resolved once as long as positions grow.
 
         Each comes with the position after it.
@@ -44,11 +55,12 @@ class Listing:
                 window = self._known[position : position + WINDOW]
                 if not window:
                     return
-                self._window, self._window_start, offset = resolve(window), position, 0
+                self._window, self._window_start, offset = self._resolve(window), position, 0
             for found in self._window[offset:]:
                 position += 1
                 if found is not None:
-                    yield position, found
+                    # Of what is shown no more the kernel may tell whoever lists, and keep nothing.
+                    yield position, _passing(found) if self._is_retired else found
 
     def _read_to(self, position: int) -> None:
         """Read names; a source that has failed once fails again, and never seems to have ended."""
@@ -62,3 +74,8 @@ class Listing:
         except Exception as error:
             self._failure = error
             raise
+
+
+def _passing(entry: Found) -> Found:
+    """An entry that is not to be kept."""
+    return entry._replace(attributes=entry.attributes._replace(fixed=False))

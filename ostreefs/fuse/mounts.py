@@ -45,6 +45,12 @@ class Mount(NamedTuple):
     options: str
     """Those of the filesystem, such as ``ro,user_id=0,group_id=0``"""
 
+    @property
+    def owner(self) -> int:
+        """The user who made a FUSE mount, else 0."""
+        found = re.search(r"(?:^|,)user_id=([0-9]+)", self.options)
+        return int(found[1]) if found else 0
+
 
 def iter_mounts() -> Iterator[Mount]:
     """Every mount that this process sees, see proc_pid_mountinfo(5)."""
@@ -170,6 +176,12 @@ def check_fuse() -> None:
         raise MountError(
             "FUSE is not available: fusermount3 is missing", hint="install the package fuse3"
         )
+
+
+def find_device(resolved: str) -> str | None:
+    """The device number of the mount at a resolved mount point, without touching the mount."""
+    mount = _find_resolved(resolved)
+    return None if mount is None else mount.device
 
 
 def widen_read_ahead(resolved: str, kilobytes: int) -> None:

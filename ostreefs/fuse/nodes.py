@@ -27,21 +27,28 @@ class StaleError(Exception):
 
 
 class Node:
-    """A directory, or a link that is no object, which the kernel knows under a number."""
+    """A directory, or a link that is no object, which the kernel knows under a number.
 
-    __slots__ = ("__weakref__", "lookups", "name", "number", "parent")
+    `key` is the number under which it is the parent of others; a root that has taken the place of
+    another one has a key of its own.
+    """
+
+    __slots__ = ("__weakref__", "key", "lookups", "name", "number", "parent")
 
     def __init__(self, parent: Node | None, name: bytes, number: int) -> None:
         self.parent = parent
         self.name = name
-        self.number = number
+        self.number = self.key = number
         self.lookups = 0
 
 
 class TreeNode(Node):
-    """A directory of a commit; `commit` for a commit's root alone."""
+    """A directory of a commit; `commit` for a commit's root alone.
 
-    __slots__ = ("commit", "digest")
+    A root is `retired` when the mount shows another commit by now.
+    """
+
+    __slots__ = ("commit", "digest", "retired")
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class TreeNode(Node):
         super().__init__(parent, name, number)
         self.digest = digest
         self.commit = commit
+        self.retired = False
 
 
 class LinkNode(Node):

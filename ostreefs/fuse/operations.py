@@ -174,12 +174,12 @@ class Operations(pyfuse3.Operations):
         """
         inode, listing = self._listings[fh]
         namespace = self._namespace
-        if start_id == 0 and listing.was_read and not namespace.is_fixed(inode):
+        if start_id == 0 and listing.was_read and not listing.is_final:
             listing = namespace.list_directory(inode)  # rewinddir(3) shows what is new
             self._listings[fh] = (inode, listing)
         is_empty = True
         try:
-            for position, found in listing.entries_from(start_id, namespace.resolver(inode)):
+            for position, found in listing.entries_from(start_id):
                 if not pyfuse3.readdir_reply(
                     token, FileNameT(found.name), _entry(found.attributes), position
                 ):

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyfuse3
 import trio
 
-from ostreefs.fuse.mounts import MountError, widen_read_ahead
+from ostreefs.fuse.live import LiveMount, lease_revision
+from ostreefs.fuse.mounts import MountError, find_device, widen_read_ahead
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.options import MountOptions
 from ostreefs.fuse.owner import OwnedNamespace, Owner
 from ostreefs.fuse.tree import Namespace
-from ostreefs_store.errors import RevisionNotFoundError
 from ostreefs_store.leases import Leases
-from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ class MountRequest(NamedTuple):
     revision: str | None
     mount_point: Path
     options: MountOptions = MountOptions()
+    follow: bool = False
+    """Show the newest commit of the revision, which is a ref, as soon as it moves."""
 
 
 def fuse_options(request: MountRequest) -> set[str]:
@@ -73,7 +74,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     ):
         commit = None
         if request.revision is not None:
-            commit = _lease(repository, leases, request.revision)
+            commit = lease_revision(repository, leases, request.revision)
         namespace = _make_namespace(request.options, repository, commit, leases)
         operations = Operations(repository, namespace)
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
@@ -82,7 +83,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         logging.getLogger(pyfuse3.__name__).addFilter(is_news)
         try:
             widen_read_ahead(resolved, _READ_AHEAD_KB)
-            trio.run(_main, ready)
+            live = LiveMount(repository, namespace, leases)
+            trio.run(_main, ready, live, resolved, request.revision if request.follow else None)
         finally:
             pyfuse3.close(unmount=True)
 
@@ -96,21 +98,17 @@ def _make_namespace(
     return OwnedNamespace(repository, commit, leases, owner=owner)
 
 
-def _lease(repository: Repository, leases: Leases, revision: str) -> Digest:
-    """The commit that a revision names, and that no prune will delete while we serve it."""
-    with repository.index.snapshot() as snapshot:
-        commit = resolve(snapshot, revision)
-    is_held = leases.hold(commit)
-    with repository.index.snapshot() as snapshot:  # one that began after the lease
-        if not is_held or snapshot.find_commit(commit) is None:
-            raise RevisionNotFoundError(revision, "it is just being pruned")
-    return commit
-
-
-async def _main(ready: Callable[[], None]) -> None:
+async def _main(
+    ready: Callable[[], None], live: LiveMount, mount_point: str, follow: str | None
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_terminate_on, signals)
+            device = find_device(mount_point)
+            if device is not None:
+                await nursery.start(live.answer_requests, device)
+            if follow is not None:
+                nursery.start_soon(live.follow, follow)
             ready()
             await pyfuse3.main()
             nursery.cancel_scope.cancel()

@@ -111,9 +111,42 @@ class Namespace:
         root.lookups = 1
         self._nodes: dict[int, Node] = {ROOT: root}
         self._parents: dict[tuple[int, bytes], int] = {}
+        self._generation = 0
         self._given: WeakValueDictionary[int, Node] = WeakValueDictionary()
         """Nodes of which the kernel may yet be told: no other one gets their numbers."""
         self._virtual = Virtual(repository.index, self)
+
+    @property
+    def commit(self) -> Digest | None:
+        """The commit that is shown, None for all of them."""
+        root = self._nodes[ROOT]
+        return root.commit if isinstance(root, TreeNode) else None
+
+    def switch(self, commit: Digest) -> list[bytes]:
+        """Show another commit, on which the caller has a lease, from now on.
+
+        Returns the names in the root that lead elsewhere now, for the kernel to forget. What it
+        knows under a number stays what it was; directories that are the same in both commits keep
+        their numbers.
+        """
+        old = self._nodes[ROOT]
+        assert isinstance(old, TreeNode)
+        with self._index.snapshot() as snapshot:
+            root = read_commit(snapshot, commit).root
+            before = self._trees.get(snapshot, old.digest)
+            after = self._trees.get(snapshot, root)
+        new = TreeNode(None, b"", ROOT, root, commit)
+        self._generation += 1
+        new.key = -self._generation
+        new.lookups = old.lookups
+        for name in before.keys() & after.keys():
+            if before[name] == after[name] and (old.key, name) in self._parents:
+                number = self._parents.pop((old.key, name))
+                self._parents[new.key, name] = number
+                self._nodes[number].parent = new
+        old.retired = True
+        self._nodes[ROOT] = new
+        return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
     def __len__(self) -> int:
         """How many directories and links the kernel knows at the moment."""
@@ -139,7 +172,7 @@ class Namespace:
             return self._lookup_virtual(snapshot, node, name)
 
     def is_fixed(self, number: int) -> bool:
-        """Whether what a directory holds can never change."""
+        """Whether what a directory holds changes only with a `switch`, if ever."""
         return isinstance(self._nodes.get(number), TreeNode)
 
     def attributes(self, number: int) -> Attributes:
@@ -214,14 +247,15 @@ class Namespace:
     def list_directory(self, number: int) -> Listing:
         """Open a directory for reading. Raises `StaleError`, `NotADirectoryError`."""
         node = self._directory(number)
+        resolve = self._resolver(node)
         if isinstance(node, TreeNode):
             with self._index.snapshot() as snapshot:
-                return Listing(iter(self._trees.get(snapshot, node.digest).values()))
-        return Listing(self._virtual.names(node))
+                entries = iter(self._trees.get(snapshot, node.digest).values())
+            return Listing(node, entries, resolve)
+        return Listing(node, self._virtual.names(node), resolve)
 
-    def resolver(self, number: int) -> Resolve:
+    def _resolver(self, node: Node) -> Resolve:
         """What turns the names of a `Listing` of this directory into entries."""
-        node = self._directory(number)
 
         def resolve(window: list[Listed]) -> list[Found | None]:
             with self._index.snapshot() as snapshot:
@@ -241,7 +275,7 @@ class Namespace:
             self._given.pop(node.number, None)
             known.lookups = 0
             if node.parent is not None:
-                self._parents[node.parent.number, node.name] = node.number
+                self._parents[node.parent.key, node.name] = node.number
         known.lookups += 1
 
     def forget(self, number: int, count: int) -> None:
@@ -254,7 +288,7 @@ class Namespace:
             del self._nodes[number]
             if number in self._leased:
                 self._give_back(node)
-            key = node.parent.number, node.name
+            key = node.parent.key, node.name
             if self._parents.get(key) == number:  # not when another one has the name by now
                 del self._parents[key]
 
@@ -296,7 +330,7 @@ class Namespace:
         self, snapshot: Snapshot, node: TreeNode, entries: list[TreeEntry]
     ) -> list[Found]:
         files = snapshot.find_files([entry.digest for entry in entries if not entry.is_tree])
-        twins = snapshot.collision_count() > 0
+        has_collisions = snapshot.collision_count() > 0
         found: list[Found] = []
         for entry in entries:
             name, digest = entry.name, entry.digest
@@ -311,7 +345,7 @@ class Namespace:
             if encoded is None:
                 raise ObjectMissingError("file", digest)
             number = file_number(digest) | _FILE_BIT
-            if twins and snapshot.has_collision(digest):
+            if has_collisions and snapshot.has_collision(digest):
                 number = self._collided_number(digest)
             found.append(Found(name, _file_attributes(number, read_file(encoded)), None))
         return found
@@ -328,7 +362,7 @@ class Namespace:
 
     def known_child(self, parent: Node, name: bytes) -> Node | None:
         """The node of an entry that the kernel knows."""
-        number = self._parents.get((parent.number, name))
+        number = self._parents.get((parent.key, name))
         return None if number is None else self._nodes[number]
 
     def new_number(self, parent: Node, name: bytes) -> int:

@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from ostreefs.fuse import tree
-from ostreefs.fuse.listing import Listing
+from ostreefs.fuse.listing import Listed, Listing
 from ostreefs.fuse.nodes import Attributes, Found, StaleError
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.codec import encode_file, file_digest
@@ -97,8 +97,7 @@ def number_of(namespace: Namespace, *names: bytes) -> int:
 
 def names_in(namespace: Namespace, number: int, position: int = 0) -> list[bytes]:
     listing = namespace.list_directory(number)
-    resolve = namespace.resolver(number)
-    return [found.name for _, found in listing.entries_from(position, resolve)]
+    return [found.name for _, found in listing.entries_from(position)]
 
 
 def target_of(namespace: Namespace, *names: bytes) -> bytes | None:
@@ -286,15 +285,15 @@ def test_listing_is_whole_and_sorted(wide: Namespace) -> None:
 
 def test_listing_shows_what_lookup_shows(wide: Namespace) -> None:
     listing = wide.list_directory(ROOT)
-    for _, found in islice(listing.entries_from(990, wide.resolver(ROOT)), 11):
+    for _, found in islice(listing.entries_from(990), 11):
         assert found.attributes == enter(wide, found.name).attributes
 
 
 @pytest.mark.parametrize("step", [1, 7, 127, 128, 129, 1001, 5000])
 def test_listing_piece_by_piece(wide: Namespace, step: int) -> None:
-    listing, resolve = wide.list_directory(ROOT), wide.resolver(ROOT)
+    listing = wide.list_directory(ROOT)
     seen: list[bytes] = []
-    while piece := list(islice(listing.entries_from(len(seen), resolve), step)):
+    while piece := list(islice(listing.entries_from(len(seen)), step)):
         seen += [found.name for _, found in piece]
     assert seen == [*NAMES, b"zz"]
 
@@ -305,9 +304,9 @@ def test_listing_from_any_position(wide: Namespace, position: int) -> None:
 
 
 def test_listing_goes_back(wide: Namespace) -> None:
-    listing, resolve = wide.list_directory(ROOT), wide.resolver(ROOT)
+    listing = wide.list_directory(ROOT)
     for position in (900, 3, 130, 0, 999, 2):
-        following, first = next(listing.entries_from(position, resolve))
+        following, first = next(listing.entries_from(position))
         assert (following, first.name) == (position + 1, NAMES[position])
 
 
@@ -326,13 +325,13 @@ def test_listing_while_names_vanish(repository: Repository, doomed: list[str], s
             transaction.set_ref(ref, first)
     namespace = Namespace(repository, None)
     refs = number_of(namespace, b"refs")
-    listing, resolve = namespace.list_directory(refs), namespace.resolver(refs)
-    position, found = next(listing.entries_from(0, resolve))
+    listing = namespace.list_directory(refs)
+    position, found = next(listing.entries_from(0))
     seen = [found.name.decode()]
     with repository.index.transaction() as transaction:
         for ref in doomed:
             transaction.delete_ref(ref)
-    while piece := list(islice(listing.entries_from(position, resolve), step)):
+    while piece := list(islice(listing.entries_from(position), step)):
         seen += [found.name.decode() for _, found in piece]
         position = piece[-1][0]
         assert len(seen) <= len(REFS)
@@ -345,16 +344,19 @@ def test_a_source_that_fails_does_not_seem_to_end() -> None:
         yield b"a", ""
         raise OSError(5, "no more")
 
-    listing = Listing(names())
+    def resolve(window: list[Listed]) -> list[Found | None]:
+        return [None] * len(window)
+
+    listing = Listing(None, names(), resolve)
     for _ in range(2):
         with pytest.raises(OSError, match="no more"):
-            next(listing.entries_from(0, lambda window: [None] * len(window)))
+            next(listing.entries_from(0))
 
 
 def test_listing_knows_whether_it_was_read(wide: Namespace) -> None:
     listing = wide.list_directory(ROOT)
     assert not listing.was_read
-    next(listing.entries_from(0, wide.resolver(ROOT)))
+    next(listing.entries_from(0))
     assert listing.was_read
 
 
@@ -364,7 +366,7 @@ def test_listing_knows_whether_it_was_read(wide: Namespace) -> None:
 def walk(namespace: Namespace, number: int) -> Iterator[int]:
     """List everything, as readdirplus does; the numbers of nodes, once for each telling."""
     listing = namespace.list_directory(number)
-    for _, found in listing.entries_from(0, namespace.resolver(number)):
+    for _, found in listing.entries_from(0):
         if found.node is not None:
             namespace.acknowledge(found.node)
             yield found.attributes.number
@@ -445,7 +447,7 @@ def test_children_found_together_never_share_a_number(
     monkeypatch.setattr(tree, "blake3", lambda _: blake3(b"the same for all"))
     namespace = show({b"a": {}, b"b": {b"c": {}}, b"d": {}})
     listing = namespace.list_directory(ROOT)
-    found = [found for _, found in listing.entries_from(0, namespace.resolver(ROOT))]
+    found = [found for _, found in listing.entries_from(0)]
     assert len({entry.attributes.number for entry in found}) == 3
     assert len(set(walk(namespace, ROOT))) == 4
     assert len(namespace) == 5
@@ -661,3 +663,51 @@ def test_identity_among_all_commits(repository: Repository) -> None:
     # The same inode in every commit: it cannot say in which one it is.
     file = number_of(namespace, b"commits", digest, b"d", b"x")
     assert b"user.ostreefs.commit" not in namespace.identity(file)
+
+
+# ---- showing another commit
+
+
+def test_a_switch_shows_the_other_commit_alone(repository: Repository) -> None:
+    same = {b"x": EMPTY_FILE}
+    one = commit(
+        repository, {b"same": same, b"changed": {b"old": EMPTY_FILE}, b"gone": EMPTY_FILE}
+    )
+    two = commit(repository, {b"same": same, b"changed": {b"new": EMPTY_FILE}, b"come": {}})
+    namespace = Namespace(repository, one)
+    kept, old = number_of(namespace, b"same"), number_of(namespace, b"changed")
+    opened = namespace.list_directory(ROOT)
+    assert next(opened.entries_from(0))[1].name == b"changed"
+    assert [opened.is_final] == [True]
+
+    assert namespace.switch(two) == [b"changed", b"come", b"gone"]
+    assert namespace.commit == two
+    assert names_in(namespace, ROOT) == [b"changed", b"come", b"same"]
+    assert number_of(namespace, b"same") == kept
+    new = number_of(namespace, b"changed")
+    assert new != old
+    assert (names_in(namespace, old), names_in(namespace, new)) == ([b"old"], [b"new"])
+    assert namespace.lookup(ROOT, b"gone") is None
+
+    listed = [found for _, found in opened.entries_from(0)]
+    assert [found.name for found in listed] == [b"changed", b"gone", b"same"], "never mixed"
+    assert not any(found.attributes.fixed for found in listed), "for the kernel to keep none"
+    assert [opened.is_final] == [False]
+    assert namespace.identity(old)[b"user.ostreefs.commit"] == one.hex().encode()
+    assert namespace.identity(new)[b"user.ostreefs.commit"] == two.hex().encode()
+    assert namespace.identity(kept)[b"user.ostreefs.commit"] == two.hex().encode()
+
+
+def test_switching_leaves_nothing_behind(repository: Repository) -> None:
+    one = commit(repository, {b"a": {b"b": {}}, b"s": {}})
+    two = commit(repository, {b"a": {b"c": {}}, b"s": {}})
+    namespace = Namespace(repository, one)
+    told: list[int] = []
+    for turn in range(6):
+        told += walk(namespace, ROOT)
+        told.append(number_of(namespace, b"a"))
+        told += walk(namespace, told[-1])
+        namespace.switch(one if turn % 2 else two)
+    for number in reversed(told):
+        namespace.forget(number, 1)
+    assert len(namespace) == 1

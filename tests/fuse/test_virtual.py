@@ -53,7 +53,7 @@ def find(names: Namespace, path: str) -> int:
 
 def listed(names: Namespace, path: str) -> list[str]:
     number = find(names, path)
-    entries = names.list_directory(number).entries_from(0, names.resolver(number))
+    entries = names.list_directory(number).entries_from(0)
     return [found.name.decode() for _, found in entries]
 
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Talking to the process that serves a mount, without touching the mount.
+
+Each mount listens on a Unix socket in the abstract namespace (unix(7)), which goes with the
+process and leaves nothing behind. Its name is made of the mount's device number, which is unique
+while the mount is there and stands in mountinfo. One line of JSON is asked, one answered::
+
+    {"verb": "switch", "revision": "REV"}    {"commit": "<id>"} or {"error": "…", "hint": …}
+
+Both sides look at who the other one is (SO_PEERCRED): the server answers root and its own user,
+and the client believes root and whoever made the mount.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from ostreefs.fuse.mounts import FSTYPE, Mount, MountError, find_mount
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINE_MAX = 65536
+PATIENCE = 30.0
+"""Seconds for an answer; a switch takes milliseconds."""
+
+_CREDENTIALS = struct.Struct("3i")
+"""struct ucred: process, user, group."""
+
+
+def address(device: str) -> bytes:
+    """The name of the socket of a mount, by its ``MAJOR:MINOR``."""
+    return f"\0ostreefs-mount/{device}".encode()
+
+
+def peer_uid(connection: Any) -> int:
+    """The user at the other end of a Unix socket."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(data)[1]
+    return uid
+
+
+def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask the process that serves the mount at a path.
+
+    Raises `MountError` when there is no such mount or nobody answers, and with what it says when
+    that is an error.
+    """
+    mount = find_mount(path)
+    if mount is None or mount.fstype != FSTYPE:
+        raise MountError(f"{path} is not a mount of ostreefs", hint="'ostreefs mount' makes one")
+    try:
+        line = _exchange(mount, json.dumps(request).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(line)
+    except (OSError, ValueError) as error:
+        raise MountError(
+            f"the process that serves {path} does not answer: {error}",
+            hint=f"'ostreefs umount -l {path}' takes the mount down if it has died",
+        ) from None
+    if "error" in answer:
+        raise MountError(answer["error"], hint=answer.get("hint"))
+    return answer
+
+
+def _exchange(mount: Mount, line: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(PATIENCE)
+        connection.connect(address(mount.device))
+        if peer_uid(connection) not in {0, mount.owner}:
+            raise ConnectionRefusedError("somebody else listens in its place")
+        connection.sendall(line)
+        answer = b""
+        while not answer.endswith(b"\n") and len(answer) < LINE_MAX:
+            piece = connection.recv(LINE_MAX)
+            if not piece:
+                raise ConnectionResetError("it hung up")
+            answer += piece
+    return answer
+
+
+def may_ask(uid: int) -> bool:
+    """Whether the server answers a user."""
+    return uid in {0, os.geteuid()}

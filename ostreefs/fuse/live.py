@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Changing what a live mount shows: on request (`control`), or as a ref moves.
+
+The daemon shows the new commit from one moment to the next; then the kernel is told to forget the
+names of the root that differ, and what it knows of the root itself. Whoever asked gets the answer
+after that: what is opened from then on is of the new commit.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pyfuse3
+import trio
+
+from ostreefs.fuse import control
+from ostreefs.fuse.mounts import MountError
+from ostreefs.fuse.watch import wait_for_change, watching
+from ostreefs_store.errors import RevisionNotFoundError, StoreError
+from ostreefs_store.refs import resolve
+
+if TYPE_CHECKING:
+    from pyfuse3 import FileNameT, InodeT
+
+    from ostreefs.fuse.tree import Namespace
+    from ostreefs_store.leases import Leases
+    from ostreefs_store.model import Digest
+    from ostreefs_store.repository import Repository
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS = 8
+
+
+def lease_revision(repository: Repository, leases: Leases, revision: str) -> Digest:
+    """The commit that a revision names, and that no prune will delete while we serve it.
+
+    Raises `RevisionNotFoundError`, `AmbiguousRevisionError`.
+    """
+    with repository.index.snapshot() as snapshot:
+        commit = resolve(snapshot, revision)
+    is_held = leases.hold(commit)
+    with repository.index.snapshot() as snapshot:  # one that began after the lease
+        if not is_held or snapshot.find_commit(commit) is None:
+            leases.drop(commit)
+            raise RevisionNotFoundError(revision, "it is just being pruned")
+    return commit
+
+
+class LiveMount:
+    """A mount of one commit that can be changed to another one while it is served."""
+
+    def __init__(self, repository: Repository, namespace: Namespace, leases: Leases) -> None:
+        self._repository = repository
+        self._namespace = namespace
+        self._leases = leases
+        self._changing = trio.Lock()
+
+    async def switch(self, revision: str) -> Digest:
+        """Show another commit; ends when the kernel has forgotten what differs.
+
+        Raises `StoreError` when there is no such commit; nothing has changed then.
+        """
+        async with self._changing:
+            shown = self._namespace.commit
+            if shown is None:
+                raise MountError(
+                    "a mount of all commits shows all of them already",
+                    hint="look under commits/, refs/ and history/",
+                )
+            commit = lease_revision(self._repository, self._leases, revision)
+            if commit != shown:
+                names = self._namespace.switch(commit)
+                await trio.to_thread.run_sync(_forget_names, names)
+                self._leases.drop(shown)
+                self._leases.hold(commit)  # in case the two share a byte
+                log.info("showing commit %s", commit.hex())
+        return commit
+
+    async def follow(self, ref: str) -> None:
+        """Show the newest commit of a ref, for ever; while the ref is missing the last one."""
+        complaint = ""
+        with watching(self._repository.path / "index/data.mdb") as fd:
+            while True:
+                try:
+                    await self.switch(ref)
+                    complaint = ""
+                except StoreError as error:
+                    if str(error) != complaint:  # said once
+                        log.warning("cannot follow %s: %s", ref, error)
+                    complaint = str(error)
+                await wait_for_change(fd)
+
+    async def answer_requests(
+        self, device: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Answer whoever asks on the mount's socket, for ever."""
+        listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with listener:
+            try:
+                await listener.bind(control.address(device))
+            except OSError as error:
+                log.warning("the mount cannot be switched: %s", error)
+                task_status.started()
+                return
+            listener.listen(_CONNECTIONS)
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                while True:
+                    connection, _ = await listener.accept()
+                    nursery.start_soon(self._serve, connection)
+
+    async def _serve(self, connection: trio.socket.SocketType) -> None:
+        with connection, suppress(OSError), trio.move_on_after(control.PATIENCE):
+            if not control.may_ask(control.peer_uid(connection)):
+                answer: dict[str, Any] = {"error": "only whoever made the mount, or root, may ask"}
+            else:
+                answer = await self._answer(await _read_line(connection))
+            line = json.dumps(answer).encode() + b"\n"
+            while line:
+                line = line[await connection.send(line) :]
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            verb, revision = request["verb"], request.get("revision", "")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return {"error": "this is no request"}
+        if verb == "status":
+            shown = self._namespace.commit
+            return {"pid": os.getpid(), "commit": None if shown is None else shown.hex()}
+        if verb != "switch" or not isinstance(revision, str):
+            return {"error": f"unknown request '{verb}'"}
+        try:
+            return {"commit": (await self.switch(revision)).hex()}
+        except StoreError as error:
+            return {"error": str(error), "hint": error.hint}
+
+
+async def _read_line(connection: trio.socket.SocketType) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and len(line) < control.LINE_MAX:
+        piece = await connection.recv(control.LINE_MAX)
+        if not piece:
+            break
+        line += piece
+    return line
+
+
+def _forget_names(names: list[bytes]) -> None:
+    """Have the kernel drop names of the root, and the root's own attributes.
+
+    Runs in a thread: it waits for requests that are being answered at this moment.
+    """
+    root: InodeT = pyfuse3.ROOT_INODE
+    for name in names:
+        try:
+            pyfuse3.invalidate_entry(root, _name(name))
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # the kernel has never heard of it
+                raise
+    with suppress(OSError):
+        pyfuse3.invalidate_inode(root, attr_only=True)
+
+
+def _name(name: bytes) -> FileNameT:
+    return pyfuse3.FileNameT(name)

@@ -9,7 +9,7 @@ from ostreefs.fuse.tree import Namespace
 
 if TYPE_CHECKING:
     from ostreefs.fuse.listing import Listed, Resolve
-    from ostreefs.fuse.nodes import Attributes, Found
+    from ostreefs.fuse.nodes import Attributes, Found, Node
     from ostreefs_store.leases import Leases
     from ostreefs_store.model import Digest
     from ostreefs_store.repository import Repository
@@ -56,9 +56,9 @@ class OwnedNamespace(Namespace):
         """See `Namespace.attributes`."""
         return self._shown_owner.of(super().attributes(number))
 
-    def resolver(self, number: int) -> Resolve:
+    def resolver(self, node: Node) -> Resolve:
         """See `Namespace.resolver`."""
-        resolve = super().resolver(number)
+        resolve = super().resolver(node)
 
         def resolve_owned(window: list[Listed]) -> list[Found | None]:
             return [None if found is None else self._own(found) for found in resolve(window)]

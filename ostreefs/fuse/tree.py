@@ -247,14 +247,14 @@ class Namespace:
     def list_directory(self, number: int) -> Listing:
         """Open a directory for reading. Raises `StaleError`, `NotADirectoryError`."""
         node = self._directory(number)
-        resolve = self._resolver(node)
+        resolve = self.resolver(node)
         if isinstance(node, TreeNode):
             with self._index.snapshot() as snapshot:
                 entries = iter(self._trees.get(snapshot, node.digest).values())
             return Listing(node, entries, resolve)
         return Listing(node, self._virtual.names(node), resolve)
 
-    def _resolver(self, node: Node) -> Resolve:
+    def resolver(self, node: Node) -> Resolve:
         """What turns the names of a `Listing` of this directory into entries."""
 
         def resolve(window: list[Listed]) -> list[Found | None]:

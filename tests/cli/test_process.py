@@ -96,7 +96,6 @@ def test_without_a_verb(words: list[str]) -> None:
         ["nonsense"],
         ["new\nline"],
         ["log"],
-        ["log", "main", "more"],
         ["log", "--nonsense", "main"],
         ["log", "-n", "many", "main"],
         ["init", "--mode=archive"],

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import run_quietly, say
-from benchmarks.trees import make_large_file, make_tree
+from benchmarks.trees import change_files, make_large_file, make_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BRANCH = "bench"
 HISTORY = 1000
 SHORT = 100
+CHANGED = 10
 LARGE_NAME = "large.bin"
 
 
@@ -134,6 +135,16 @@ class Prepared:
         run_quietly(*module, pair.ours, pair.ostree, self.tree, str(commits))
         return pair
 
+    def changed(self, files: int) -> Pair:
+        """Repositories with two commits of the tree, which differ in so many files."""
+        name = f"changed-{files}"
+        programs = (self._ours, f"{name}-ours"), (OSTREE, f"{name}-ostree")
+        pair = Pair(*(self._repo(program, repo) for program, repo in programs))
+        change_files(self.tree, files)
+        run_quietly(*self._ours.commit(pair.ours, self.tree))
+        run_quietly(*OSTREE.commit(pair.ostree, self.tree))
+        return pair
+
     def _repo(self, program: Program, name: str) -> Path:
         path = self._new(name)
         run_quietly(*program.init(path))
@@ -173,6 +184,11 @@ class Session:
     def many(self) -> Prepared:
         """100,000 files in 100 directories."""
         return self._made("many", directories=100, files_each=1000)
+
+    @cached_property
+    def changed(self) -> Pair:
+        """Two commits of ``many`` that differ in ``CHANGED`` files."""
+        return self.many.changed(CHANGED)
 
     @cached_property
     def entries(self) -> Prepared:

@@ -52,6 +52,14 @@ def make_tree(root: Path, *, directories: int, files_each: int) -> None:
             (directory / f"f{number:05}").write_bytes(b"%d/%d\n" % (at, number))
 
 
+def change_files(root: Path, count: int) -> None:
+    """Write something else into ``count`` files of such a tree, spread over all of it."""
+    files = sorted(root.rglob("f*"))
+    for at in range(count):
+        path = files[at * len(files) // count]
+        path.write_bytes(path.read_bytes() + b"changed\n")
+
+
 def make_large_file(path: Path, size: int) -> None:
     """``size`` bytes that do not compress, the same in every run."""
     source = random.Random(_SEED)

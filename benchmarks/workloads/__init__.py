@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.workloads import mounting, reading, space, startup, storing
+from benchmarks.workloads import comparing, mounting, reading, space, startup, storing
 
 if TYPE_CHECKING:
     from benchmarks.workloads.benchmark import Benchmark
@@ -18,5 +18,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         *mounting.BENCHMARKS,
         *reading.BENCHMARKS,
         *space.BENCHMARKS,
+        *comparing.BENCHMARKS,
     )
 }

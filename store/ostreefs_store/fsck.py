@@ -25,6 +25,7 @@ from ostreefs_store.locate import NeedingCommit, locate
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import ObjectFiles, object_name
 from ostreefs_store.parallel import map_unordered
+from ostreefs_store.pins import iter_pins
 from ostreefs_store.twins import find_twin_faults, find_wrong_holders
 from ostreefs_store.verify import (
     WRONG_RECORD,
@@ -50,7 +51,7 @@ _Job = list[tuple[Digest, bytes, bool]]
 
 
 class Problem(NamedTuple):
-    """An object that is damaged or missing, or a ref that leads nowhere.
+    """An object that is damaged or missing, or a ref or pin that leads nowhere.
 
     `paths` has every path of a file or tree in the commits, as (commit id, path) with one commit
     that has it there. `inode` and `links` are those of a damaged object file, else 0.
@@ -66,7 +67,7 @@ class Problem(NamedTuple):
 
     @property
     def digest(self) -> Digest:
-        """What names the object; not for refs."""
+        """What names the object; not for refs and pins."""
         return Digest(bytes.fromhex(self.name))
 
 
@@ -223,11 +224,15 @@ def _check_graph(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _check_commits(snapshot: Snapshot, missing: set[tuple[str, Digest]]) -> Iterator[Problem]:
-    """Refs and commits; root trees that are missing are added."""
+    """Refs, pins and commits; root trees that are missing are added."""
     for ref, commit in snapshot.iter_refs():
         if snapshot.find_commit(commit) is None:
             detail = f"its commit {commit.hex()} is missing"
             yield Problem("ref", ref, detail, State.MISSING)
+    for name, commit in iter_pins(snapshot):
+        if snapshot.find_commit(commit) is None:
+            detail = f"its commit {commit.hex()} is missing"
+            yield Problem("pin", name, detail, State.MISSING)
     for digest, encoded in snapshot.iter_objects("commits"):
         try:
             root = decode_commit(encoded).root

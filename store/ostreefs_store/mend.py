@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A whole repair: records first, then object files, then what only came to light by that.
 
-A lost tree hides what is below it. When its record is there again, the next check may find that
-more is lost; so it is repeated as long as it finds something new.
+A lost tree hides what is below it: that it is lost, or where it belongs. When its record is there
+again, the next check tells; so all is repeated as long as a record could be made again.
 """
 
 from __future__ import annotations
@@ -43,16 +43,14 @@ def mend(
         outcomes |= {(o.problem.kind, o.problem.name): o for o in done}
         if not any(_is_record(o.problem) and o.repaired for o in done):
             break
-        found = check_repository(repository).problems
-        problems = [p for p in found if _is_new(outcomes.get((p.kind, p.name)))]
+        problems = check_repository(repository).problems
+        remaining = {(problem.kind, problem.name) for problem in problems}
+        for key in outcomes.keys() - remaining:
+            if not outcomes[key].repaired:
+                outcomes[key] = Outcome(outcomes[key].problem, True, "with the tree above it")
         if not problems:
             break
     return list(outcomes.values())
-
-
-def _is_new(outcome: Outcome | None) -> bool:
-    """Whether a problem was not seen yet, or is another one of an object that was repaired."""
-    return outcome is None or outcome.repaired
 
 
 def _is_record(problem: Problem) -> bool:
@@ -124,8 +122,8 @@ def _mend_other(repository: Repository, problem: Problem) -> Outcome:
             for content, holder in list(find_wrong_holders(transaction)):
                 transaction.delete("content", content, holder)
         return Outcome(problem, True, "the entry was removed")
-    if problem.kind == "ref":
-        return Outcome(problem, False, "delete the ref, or make its commit again")
+    if problem.kind in {"ref", "pin"}:
+        return Outcome(problem, False, f"delete the {problem.kind}, or bring its commit back")
     return Outcome(problem, False, "nothing but the commit itself has what it says")
 
 

@@ -4,13 +4,23 @@
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ostreefs_store.lock import shared_lock
 from tests.cli.conftest import Cli
-from tests.support.commands import Done, Word, ordinary_user, ostreefs, ostreefs_output
+from tests.support.commands import (
+    OURSELVES,
+    Done,
+    Word,
+    command,
+    ordinary_user,
+    ostreefs,
+    ostreefs_output,
+)
 from tests.support.trees import write
 
 TOOL = "/usr/bin/tool"
@@ -207,3 +217,24 @@ def test_who_may_not_read_all() -> None:
         assert b"no damage found" not in done.stdout
         ostreefs_output(repository, "fsck", "--quick", "-q", account=account)
         assert ostreefs(repository, "fsck", "--repair", account=account).returncode == 1
+
+
+def test_delete_waits_for_others(cli: Cli, source: Path) -> None:
+    """It says so, and goes on when they have ended."""
+    cli.commit(source)
+    victim = damage(cli)
+    words = command(f"--repo={cli.repository}", "fsck", "--delete")
+    with shared_lock(cli.repository):
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=OURSELVES.environment(),
+        )
+        assert process.stderr is not None
+        assert b"others use the repository" in process.stderr.readline()
+        assert victim.exists()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (3, b"")
+    assert b"    deleted\n" in out
+    assert not victim.exists()

@@ -21,6 +21,7 @@ from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import iter_history
 from tests.support.archives import commit_archive, gnu_tar
 from tests.support.crash import call_in_child
+from tests.support.damage import flip, object_at, repair
 from tests.support.trees import (
     MESSAGE,
     check_out,
@@ -221,6 +222,27 @@ def test_no_space_for_a_checkout(small_disk: Path, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No space left"):
             check_out(repository, small_disk / "out")
     assert [p.name for p in small_disk.iterdir() if p.name != "lost+found"] == []
+
+
+@pytest.mark.root
+def test_no_space_for_a_repair(small_disk: Path, tmp_path: Path) -> None:
+    """What was damaged still is, and nothing else; with space again it is repaired."""
+    volume = make_volume(tmp_path / "volume", files=3, size=1 << 19)
+    with new_repository(small_disk / "repo", "bare-user") as repository:
+        ingest(repository, volume)
+        digest, victim = object_at(repository, "0/1")
+        flip(victim)
+        with suppress(OSError), (small_disk / "fill").open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 16)):
+                pass
+        with pytest.raises(OSError, match="No space left") as caught:
+            repair(repository, volume)
+        assert str(caught.value.filename).startswith(str(small_disk / "repo"))
+        assert [problem.digest for problem in problems_of(repository)] == [digest]
+        assert list((small_disk / "repo/tmp").iterdir()) == []
+        (small_disk / "fill").unlink()
+        repair(repository, volume)
+        assert problems_of(repository) == []
 
 
 # ---- files that will not hold still ----

@@ -22,6 +22,7 @@ from ostreefs_store.fsck import Problem, check_repository
 from ostreefs_store.index import Transaction
 from ostreefs_store.locate import SAMPLE_PATHS
 from ostreefs_store.model import Commit, Digest, Fifo, RegularFile, Tree, TreeEntry
+from ostreefs_store.pins import set_pin
 from ostreefs_store.repository import Repository
 from ostreefs_store.verify import State
 from tests.support.commits import put_commit, put_file
@@ -200,6 +201,7 @@ THIRD = Digest(b"\x33" * 32)
 
 GRAPH_DAMAGE: dict[str, tuple[Callable[[Transaction], object], set[tuple[str, str]]]] = {
     "ref to nothing": (lambda t: t.set_ref("lost", NOBODY), {("ref", "lost")}),
+    "pin of nothing": (lambda t: set_pin(t, "old", NOBODY), {("pin", "old")}),
     "commit without tree": (
         lambda t: t.put_commit(commit_digest(COMMIT), COMMIT),
         {("tree", NOBODY.hex())},

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from ostreefs.fuse.listing import Listing
     from ostreefs.fuse.tree import Namespace
+    from ostreefs.fuse.verify import OpenVerifier
     from ostreefs_store.repository import Repository
 
 log = logging.getLogger(__name__)
@@ -103,8 +104,12 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = True
 
-    def __init__(self, repository: Repository, namespace: Namespace) -> None:
+    def __init__(
+        self, repository: Repository, namespace: Namespace, verifier: OpenVerifier | None = None
+    ) -> None:
+        """With a `verifier`, what it does not find whole cannot be opened."""
         super().__init__()
+        self._verifier = verifier
         self._repository = repository
         self._objects = repository.objects
         self._namespace = namespace
@@ -200,7 +205,7 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
-        """Open a regular file; its size is checked, its content is not."""
+        """Open a regular file; its size is checked, its content only if that was asked for."""
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise FUSEError(errno.EROFS)
         holder, file = self._namespace.content(inode)
@@ -209,6 +214,12 @@ class Operations(pyfuse3.Operations):
         if file.size == 0:
             return FileInfo(fh=FileHandleT(_EMPTY), keep_cache=True)
         fd = self._objects.open_checked(holder, file)
+        if self._verifier is not None:
+            try:
+                await self._verifier.check(fd, holder, file)
+            except BaseException:
+                os.close(fd)
+                raise
         if file.size > _READ_AHEAD:
             self._ahead[fd] = 0
             self._read_ahead(fd, 0)

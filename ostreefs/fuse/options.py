@@ -31,9 +31,7 @@ without times."""
 _PAIRS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _OPPOSITES = _PAIRS | {no: yes for yes, no in _PAIRS.items()}
 
-_HINT = (
-    "allow_other, allow_root, suid, dev, noexec, uid=, gid= and those of mount.fuse3(8) are known"
-)
+_HINT = "allow_other, allow_root, suid, dev, noexec, uid=, gid=, verify= and those of mount.fuse3(8) are known"
 
 
 class MountOptions(NamedTuple):
@@ -46,6 +44,8 @@ class MountOptions(NamedTuple):
     gid: int | None = None
     stats: Path | None = None
     """The file for statistics, absolute."""
+    verify: bool = False
+    """Check an object against its digest when it is opened first."""
 
 
 def parse_options(texts: Iterable[str]) -> MountOptions:
@@ -96,10 +96,19 @@ def _with_stats(options: MountOptions, value: str) -> MountOptions:
     return options._replace(stats=Path(value).absolute())
 
 
+def _with_verify(options: MountOptions, value: str) -> MountOptions:
+    if value not in {"open", "none"}:
+        raise MountError(
+            f"unknown mount option 'verify={value}'", hint="verify=open or verify=none"
+        )
+    return options._replace(verify=value == "open")
+
+
 _OURS: dict[str, Callable[[MountOptions, str], MountOptions]] = {
     "uid": _with_uid,
     "gid": _with_gid,
     "stats": _with_stats,
+    "verify": _with_verify,
 }
 
 

@@ -20,6 +20,7 @@ from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.options import MountOptions
 from ostreefs.fuse.owner import OwnedNamespace, Owner
 from ostreefs.fuse.tree import Namespace
+from ostreefs.fuse.verify import OpenVerifier
 from ostreefs_store.leases import Leases
 from ostreefs_store.repository import Repository
 
@@ -76,7 +77,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         if request.revision is not None:
             commit = lease_revision(repository, leases, request.revision)
         namespace = _make_namespace(request.options, repository, commit, leases)
-        operations = Operations(repository, namespace)
+        verifier = OpenVerifier() if request.options.verify else None
+        operations = Operations(repository, namespace, verifier)
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))

@@ -29,6 +29,7 @@ from pyfuse3 import (
 
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.tree import ROOT, Namespace
+from ostreefs.fuse.verify import OpenVerifier
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
@@ -409,3 +410,18 @@ async def test_out_of_files(served: Served, caplog: pytest.LogCaptureFixture) ->
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(errors_in(caplog)) == 1
+
+
+async def test_verified_when_opened_first(served: Served) -> None:
+    inode = await served.inode(b"file")
+    served.operations = Operations(served.repository, served.namespace, OpenVerifier())
+    info = await served.open(b"file")
+    assert bytes(await served.operations.read(info.fh, 0, 100)) == CONTENT[:100]
+    await served.operations.release(info.fh)
+    served.object_path(inode).write_bytes(bytes(len(CONTENT)))
+    await served.operations.release((await served.open(b"file")).fh)  # found whole before
+    served.operations = Operations(served.repository, served.namespace, OpenVerifier())
+    before = len(os.listdir("/proc/self/fd"))
+    assert await fails(served.operations.open(inode, FlagT(os.O_RDONLY), CTX)) == errno.EIO
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (await served.open(b"empty")).fh == 0

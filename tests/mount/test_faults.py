@@ -16,7 +16,14 @@ from ostreefs_store.model import Digest
 from ostreefs_store.repository import Repository
 from tests.support.commands import command, complaint, ostreefs, run
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
-from tests.support.mounts import Mounted, clean_up, is_mounted, mounted, unmount
+from tests.support.mounts import (
+    Mounted,
+    clean_up,
+    is_mounted,
+    mounted,
+    mounted_in_background,
+    unmount,
+)
 from tests.support.trees import write
 
 pytestmark = pytest.mark.mount
@@ -237,3 +244,23 @@ def test_unmount_of_what_is_not_mounted(tmp_path: Path) -> None:
         done = ostreefs("umount", path)
         assert done.returncode == 1
         assert complaint(done) == reason
+
+
+@pytest.mark.parametrize("size", [100, 3 << 20])
+def test_damage_is_found_when_a_file_is_opened(tmp_path: Path, size: int) -> None:
+    repository = init_repository(tmp_path / "repo")
+    content = os.urandom(size)
+    source = write(tmp_path / "source/file", content).parent
+    write(source / "whole", b"whole")
+    commit_directory(repository, source)
+    [stored] = [p for p in repository.glob("objects/*/*") if p.stat().st_size == size]
+    stored.write_bytes(bytes(size))
+    with mounted_in_background(
+        repository, "-o", "verify=open", "main", at=tmp_path / "mnt"
+    ) as mount:
+        with pytest.raises(OSError, match="Input/output error"):
+            (mount.path / "file").read_bytes()
+        assert (mount.path / "whole").read_bytes() == b"whole"
+        stored.write_bytes(content)
+        assert (mount.path / "file").read_bytes() == content, "nothing of it was cached"
+        mount.expect(f"{stored.parent.name}{stored.name} is corrupt: content differs")

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.crash
 __all__ = ["place"]  # the fixture
 
 DOOMED = {"a": b"doomed a", "d/b": b"doomed b", "d/e": b"in both"}
-KEPT = {"a": b"kept a", "d/b": b"kept b", "d/e": b"in both"}
+KEPT = {"a": b"kept a", "d/b": b"kept b", "d/e": b"in both", "twin": DOOMED["a"]}
+FILES = 4
+"""Object files in the end: one of each content, that of the twin with an object that went."""
 
 
 def prune_to_the_tip(repository: Path) -> None:
@@ -48,6 +50,7 @@ def make_repository(repository: Path, place: Path, mode: Mode) -> None:
     commit(repository, place / "source", DOOMED)
     settle(place / "source")
     commit(repository, place / "source", DOOMED)  # the stat cache believes in all of it now
+    write(place / "other/twin", KEPT["twin"], 0o755)
     commit(repository, place / "other", KEPT)
     write(repository / "objects/00" / ("0" * 62), b"left by a crash")
     write(repository / "tmp/left", b"by a crash")
@@ -67,10 +70,10 @@ def test_an_interrupted_prune_is_ended_by_the_next(place: Path, mode: Mode) -> N
         prune_to_the_tip(repository)
         assert_sound(repository)
         assert contents(repository, place, "main") == KEPT
-        assert count_files(repository) == 3
+        assert count_files(repository) == FILES
         assert os.listdir(repository / "tmp") == []
         make_repository(repository, place, mode)
-    assert count_files(repository) == 3
+    assert count_files(repository) == FILES
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -93,4 +96,4 @@ def test_deaths_one_after_another(place: Path, mode: Mode) -> None:
     for _ in every_death(lambda: prune_to_the_tip(repository)):
         assert_sound(repository)
         assert contents(repository, place, "main") == KEPT
-    assert count_files(repository) == 3
+    assert count_files(repository) == FILES

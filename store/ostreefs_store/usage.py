@@ -73,8 +73,11 @@ def find_usage(snapshot: Snapshot) -> Usage:
     numbers = {commit: number for number, commit in enumerate(newest_first)}
     records, made = _load_records(snapshot, history)
     shares = Shares(_number_contents(snapshot, numbers, records))
+    aliases = dict(snapshot.iter_aliases())  # they have nothing that their target does not
     histories = {
-        ref: {numbers[commit] for commit in history.walk(tip)} for ref, tip in snapshot.iter_refs()
+        ref: {numbers[commit] for commit in history.walk(tip)}
+        for ref, tip in snapshot.iter_refs()
+        if ref not in aliases
     }
     keepers = Counter(number for members in histories.values() for number in members)
     keepers.update(numbers[pin] for _, pin in iter_pins(snapshot) if pin in numbers)

@@ -45,6 +45,12 @@ def test_refs(cli: Cli, commits: list[str]) -> None:
     assert cli.json("df")["total"] == share(1030, 3)
 
 
+def test_an_alias_takes_nothing(cli: Cli, commits: list[str]) -> None:
+    before = cli("df")
+    cli("refs", "--alias", "--create=latest", "main")
+    assert cli("df") == before
+
+
 def test_frees_is_what_a_prune_frees(cli: Cli, commits: list[str]) -> None:
     expected = cli.json("df")["refs"]["main"]["frees"]["bytes"]
     cli("refs", "--delete", "main")

@@ -31,7 +31,10 @@ without times."""
 _PAIRS = {"suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _OPPOSITES = _PAIRS | {no: yes for yes, no in _PAIRS.items()}
 
-_HINT = "allow_other, allow_root, suid, dev, noexec, uid=, gid=, verify= and those of mount.fuse3(8) are known"
+_HINT = (
+    "allow_other, allow_root, suid, dev, noexec, uid=, gid=, verify= and those of"
+    " mount.fuse3(8) are known"
+)
 
 
 class MountOptions(NamedTuple):

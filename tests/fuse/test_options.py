@@ -20,6 +20,7 @@ from ostreefs.fuse.options import MountOptions, parse_options, split_options
         (",,allow_other,", ("allow_other",)),
         ("suid,nosuid", ("nosuid",)),
         ("nosuid,suid,noexec,exec", ("suid", "exec")),
+        ("nosuid,allow_suid,allow_dev,nodev", ("suid", "nodev")),
         ("max_read=4096,allow_root", ("max_read=4096", "allow_root")),
         ("max_read=1,max_read=2", ("max_read=1", "max_read=2")),
         ("nonsense", ("nonsense",)),

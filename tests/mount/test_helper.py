@@ -134,7 +134,7 @@ def test_one_commit(machine: Machine, small_repository: Path, mnt: Path) -> None
 @pytest.mark.root
 @pytest.mark.parametrize("type_", ["ostreefs", "fuse.ostreefs"])
 def test_all_commits(machine: Machine, small_repository: Path, mnt: Path, type_: str) -> None:
-    options = "noexec,allow_other,suid,uid=5,nofail,_netdev,x-systemd.automount"
+    options = "noexec,allow_other,allow_suid,uid=5,nofail,_netdev,x-systemd.automount"
     mount(machine, "-t", type_, "-o", options, small_repository, mnt)
     assert b"commits" in machine.output("ls", mnt).split()
     assert machine.output("stat", "-c", "%u", mnt / "refs/main/usr") == b"5\n"

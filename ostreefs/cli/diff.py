@@ -181,10 +181,10 @@ def format_change(change: Change) -> bytes:
 def _patch_of(sides: Sequence[Side], change: Change) -> Iterator[bytes]:
     from ostreefs_store.patch import format_patch  # noqa: PLC0415 -- only for those who use it
 
-    def read(state: State) -> bytes:
+    def read(state: State, size: int) -> bytes:
         assert isinstance(state.item, RegularFile)
         side = sides[0] if state is change.old else sides[1]
-        return read_content(side, change.path, state.digest, state.item)
+        return read_content(side, change.path, state.digest, state.item, size)
 
     return format_patch(change, read)
 

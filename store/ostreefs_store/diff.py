@@ -122,11 +122,9 @@ def diff_trees(
 ) -> Iterator[Change]:
     """Every path that differs, in the order of paths; directories before what they hold.
 
-    Without an `old` tree everything was added.
-
-    A directory is modified when its own metadata differ. With `paths`, these alone and what is
-    below them; `PathNotFoundError` for one that is in neither tree. The cost is that of what
-    differs.
+    A directory is modified when its own metadata differ. Without an `old` tree everything was
+    added. With `paths`, these alone and what is below them; `PathNotFoundError` for one that is in
+    neither tree. The cost is that of what differs.
     """
     found = {split_path(path): _find_pair(objects, old, new, path) for path in paths or [b"/"]}
     stack = [found[parts] for parts in _outermost(found)]

@@ -8,10 +8,11 @@ before the change, where both skip them.
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import content_digest
-from ostreefs_store.diff import Change
+from ostreefs_store.diff import Change, State
 from ostreefs_store.model import (
     BlockDevice,
     CharDevice,
@@ -20,16 +21,19 @@ from ostreefs_store.model import (
     Symlink,
     TreeHead,
 )
-from ostreefs_store.textdiff import is_binary, unified_hunks
+from ostreefs_store.textdiff import SNIFFED, is_binary, unified_hunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from ostreefs_store.diff import Aspect, State
+    from ostreefs_store.diff import Aspect
     from ostreefs_store.model import Digest, File, Xattrs
 
 SIZE_MAX = 32 << 20
 """Files of more bytes are not compared line by line."""
+
+Read = Callable[[State, int], bytes]
+"""Gives the content of a regular file, or so many bytes from its beginning."""
 
 _NOTHING = b"/dev/null"
 _SHORT = 16
@@ -50,11 +54,11 @@ class _Side(NamedTuple):
     mode: int
     size: int
     digest: Digest
-    content: Callable[[], bytes]
+    content: Callable[[int], bytes]
 
 
-def format_patch(change: Change, read: Callable[[State], bytes]) -> Iterator[bytes]:
-    """The lines of a change; `read` gives the content of a regular file."""
+def format_patch(change: Change, read: Read) -> Iterator[bytes]:
+    """The lines of a change. Of a binary file no more is read than it takes to see that."""
     if change.old and change.new and type(change.old.item) is not type(change.new.item):
         yield from format_patch(Change("D", change.path, change.old, None), read)
         yield from format_patch(Change("A", change.path, None, change.new), read)
@@ -75,15 +79,15 @@ def _has_header(change: Change) -> bool:
     return change.kind != "M" or bool({"content", "target", "mode"} & set(change.aspects))
 
 
-def _side(name: bytes, state: State | None, read: Callable[[State], bytes]) -> _Side | None:
+def _side(name: bytes, state: State | None, read: Read) -> _Side | None:
     if state is None:
         return None
     match state.item:
         case RegularFile(mode=mode, size=size, content=digest):
-            return _Side(name, stat.S_IFREG | mode, size, digest, lambda: read(state))
+            return _Side(name, stat.S_IFREG | mode, size, digest, lambda size: read(state, size))
         case Symlink(target=target):
             digest = content_digest(target)
-            return _Side(name, stat.S_IFLNK, len(target), digest, lambda: target)
+            return _Side(name, stat.S_IFLNK, len(target), digest, lambda size: target[:size])
         case _:
             return None
 
@@ -107,10 +111,10 @@ def _format_content(old: _Side | None, new: _Side | None) -> Iterator[bytes]:
     if max(side.size for side in (old, new) if side) > SIZE_MAX:
         yield b"Files " + names[0] + b" and " + names[1] + b" differ (too large to compare)\n"
         return
-    before, after = (side.content() if side else b"" for side in (old, new))
-    if is_binary(before) or is_binary(after):
+    if any(is_binary(side.content(SNIFFED)) for side in (old, new) if side):
         yield b"Binary files " + names[0] + b" and " + names[1] + b" differ\n"
         return
+    before, after = (side.content(SIZE_MAX) if side else b"" for side in (old, new))
     if not before and not after:
         return
     # A name with a blank ends in a tab, as in git: patch(1) takes a date after it.

@@ -40,12 +40,14 @@ class Side(Protocol):
         """Open the content of a file, given where and what it is in the tree."""
 
 
-def read_content(side: Side, path: bytes, digest: Digest, file: RegularFile) -> bytes:
-    """The content of a file."""
+def read_content(
+    side: Side, path: bytes, digest: Digest, file: RegularFile, size: int = -1
+) -> bytes:
+    """The content of a file, or `size` bytes from its beginning."""
     if not file.size:
         return b""
     with open(side.open(path, digest, file), "rb") as opened:
-        return opened.read()
+        return opened.read(size)
 
 
 class CommitSide:

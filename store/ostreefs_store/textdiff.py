@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CONTEXT = 3
-_SNIFFED = 8000
+SNIFFED = 8000
+"""How many bytes of a file tell whether it is text."""
 _PRODUCT_MAX = 4_000_000
 """Of the numbers of lines in two stretches that difflib may still compare."""
 
@@ -34,7 +35,7 @@ class Block(NamedTuple):
 
 def is_binary(content: bytes) -> bool:
     """Whether content is no text: there is a NUL byte near its beginning, as git has it."""
-    return b"\0" in content[:_SNIFFED]
+    return b"\0" in content[:SNIFFED]
 
 
 def split_lines(content: bytes) -> list[bytes]:

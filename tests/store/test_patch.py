@@ -41,9 +41,9 @@ def state(item: TreeHead | File | None) -> State | None:
     return State(digest, item)
 
 
-def read(found: State) -> bytes:
+def read(found: State, size: int) -> bytes:
     assert isinstance(found.item, RegularFile)
-    return CONTENTS[found.item.content]
+    return CONTENTS[found.item.content][:size]
 
 
 def patch(old: TreeHead | File | None, new: TreeHead | File | None, path: bytes = b"/f") -> str:
@@ -159,6 +159,19 @@ def test_names_that_need_care() -> None:
     assert quote(b"plain/name-1.txt") == b"plain/name-1.txt"
 
 
+def test_little_is_read_of_binary_files() -> None:
+    wanted: list[int] = []
+
+    def count(found: State, size: int) -> bytes:
+        wanted.append(size)
+        return read(found, size)
+
+    large = regular(b"\0" * 100_000), regular(b"\0" * 100_001)
+    change = Change("M", b"/f", *map(state, large))
+    assert b"Binary files" in b"".join(format_patch(change, count))
+    assert max(wanted) < 10_000
+
+
 def test_changed_xattrs() -> None:
     old, new = (
         ((b"a", b"1"), (b"b", b"2"), (b"c", b"3")),
@@ -193,10 +206,10 @@ def test_git_takes_it(
     change(source)
     ingest(repository, source)
 
-    def content(found: State) -> bytes:
+    def content(found: State, size: int) -> bytes:
         assert isinstance(found.item, RegularFile)
         with open(repository.open_content(found.digest, found.item), "rb") as file:
-            return file.read()
+            return file.read(size)
 
     with repository.index.snapshot() as snapshot:
         roots = root_of(repository, "main^"), root_of(repository)

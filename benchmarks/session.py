@@ -207,8 +207,13 @@ class Session:
 
     @cached_property
     def short(self) -> Pair:
-        """A short one: ``SHORT`` commits of the same."""
-        return self._made("short", directories=100, files_each=100).evolution(SHORT)
+        """A short one: ``SHORT`` commits of as many files, 10 in a directory."""
+        return self._made("short", directories=1000, files_each=10).evolution(SHORT)
+
+    @cached_property
+    def wide(self) -> Pair:
+        """A short one of directories with 100 files each."""
+        return self._made("wide", directories=100, files_each=100).evolution(SHORT)
 
     @cached_property
     def large(self) -> Prepared:

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import BenchmarkError, Subject, run_quietly, say, simple
 from benchmarks.model import Bar, Comparison, Failure, Outcome, Sample, Series
-from benchmarks.session import HISTORY, OSTREE, SHORT, Session
+from benchmarks.session import HISTORY, OSTREE, SHORT
 from benchmarks.workloads.benchmark import Benchmark, interleaved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from benchmarks.session import Pair, Session
 
 _PRUNE = "ostreefs prune"
 _OSTREE_PRUNE = "ostree prune"
 _REFS_ONLY = "ostreefs prune --refs-only"
 _OSTREE_REFS_ONLY = "ostree prune --refs-only"
 _DF = "ostreefs df"
-_OURS = "ostreefs repository"
-_OSTREE = "ostree repository"
+_SHORT = ("ostreefs repository", "ostree repository")
+_WIDE = ("ostreefs repository, wide", "ostree repository, wide")
 
 
 def _prune_subjects(session: Session) -> list[Subject]:
@@ -39,15 +42,22 @@ def _df_subjects(session: Session) -> list[Subject]:
 
 def _measure_size(session: Session) -> Outcome:
     """Blocks on the disk, as du(1) counts them."""
-    try:
-        pair = session.short
-        sizes = {_OURS: _megabytes(pair.ours), _OSTREE: _megabytes(pair.ostree)}
-    except (BenchmarkError, OSError) as error:
-        return Outcome("size", failures=(Failure(_OURS, str(error)),), comparisons=_SIZE_ROWS)
-    for name, size in sizes.items():
-        say(f"  {name}: {size:.1f} MB")
-    series = tuple(Series(name, (Sample(size),), "MB") for name, size in sizes.items())
-    return Outcome("size", series, (), _SIZE_ROWS)
+    series: list[Series] = []
+    failures: list[Failure] = []
+    wanted: dict[tuple[str, str], Callable[[], Pair]] = {
+        _SHORT: lambda: session.short,
+        _WIDE: lambda: session.wide,
+    }
+    for names, pair in wanted.items():
+        try:
+            repositories = pair()
+            for name, repo in zip(names, (repositories.ours, repositories.ostree), strict=True):
+                series.append(Series(name, (Sample(_megabytes(repo)),), "MB"))
+                say(f"  {name}: {series[-1].median:.1f} MB")
+        except (BenchmarkError, OSError) as error:
+            failures += [Failure(name, str(error)) for name in names]
+            say(f"  {names[0]}: could not run: {error}")
+    return Outcome("size", tuple(series), tuple(failures), _SIZE_ROWS)
 
 
 def _megabytes(repo: Path) -> float:
@@ -55,13 +65,10 @@ def _megabytes(repo: Path) -> float:
 
 
 _LONG = f"{HISTORY:,} commits of 10,000 files"
+_SIZE = f"size of {SHORT} commits of 10,000 files, 1 % changed each"
 _SIZE_ROWS = (
-    Comparison(
-        f"size of {SHORT} commits of 10,000 files, 1 % changed each",
-        _OURS,
-        _OSTREE,
-        Bar.at_most(1),
-    ),
+    Comparison(f"{_SIZE}, 10 a directory", *_SHORT, Bar.at_most(1)),
+    Comparison(f"{_SIZE}, 100 a directory", *_WIDE),
 )
 
 BENCHMARKS = (

@@ -18,5 +18,6 @@ above it in this list:
 - space: `placechanges`, `usagerecords`, `shares`, `usage`, `keeping`, `marking`, `prune`;
 - what differs: `diffstat`, `textdiff`, `patch`, `history`, `versions`, `packages`, `rpmdb`,
   `sides`, `packagesets`;
-- tar archives: `tarstream`, `tarmember`, `tarlayer`, `tarimport`, `tarheader`, `export`.
+- tar archives: `tarstream`, `tarmember`, `tarlayer`, `streamed`, `tarimport`, `tarheader`,
+  `export`.
 """

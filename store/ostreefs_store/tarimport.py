@@ -21,20 +21,18 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 from blake3 import blake3
 
-from ostreefs_store.codec import content_digest, encode_file, file_digest
 from ostreefs_store.content import CHUNK, hash_zeros, write_at
 from ostreefs_store.errors import ArchiveError
-from ostreefs_store.known import KnownObjects
 from ostreefs_store.model import Digest, File, RegularFile, TreeHead
+from ostreefs_store.parallel import map_unordered
 from ostreefs_store.space import check_free_space
+from ostreefs_store.streamed import Job, StreamedFiles
 from ostreefs_store.tarlayer import LayerBuilder
 from ostreefs_store.tarmember import HardLink, Member, parse_member
 from ostreefs_store.tarstream import TarStream, open_stream
-from ostreefs_store.verify import inspect
 
 if TYPE_CHECKING:
     from ostreefs_store.batch import Batch
-    from ostreefs_store.index import Snapshot
     from ostreefs_store.layer import Layer
     from ostreefs_store.modifiers import Modifiers
     from ostreefs_store.repository import Repository
@@ -82,8 +80,8 @@ def read_tar(
     previous = os.umask(0)
     try:
         with repository.index.snapshot() as snapshot, open_stream(source.stream) as stream:
-            run = _Import(repository, snapshot, batch, modifiers, stream)
-            return run.run(source, progress)
+            files = StreamedFiles(repository, snapshot, batch)
+            return _Import(repository, files, source, modifiers, stream).run(progress)
     except ArchiveError as error:
         raise ArchiveError(error.detail, archive=source.name, member=error.member) from None
     finally:
@@ -96,97 +94,76 @@ class _Import:
     def __init__(
         self,
         repository: Repository,
-        snapshot: Snapshot,
-        batch: Batch,
+        files: StreamedFiles,
+        source: TarSource,
         modifiers: Modifiers,
         stream: TarStream,
     ) -> None:
         self._repository = repository
-        self._objects = repository.objects
-        self._snapshot = snapshot
-        self._known = KnownObjects(repository, snapshot)
-        self._batch = batch
-        self._stream = stream
-        self._buffer = memoryview(bytearray(CHUNK))
+        self._files = files
+        self._skip = source.skip
         self._modifiers = modifiers
+        self._stream = stream
+        self._builder = LayerBuilder(whiteouts=source.whiteouts)
+        self._buffer = memoryview(bytearray(CHUNK))
+        self._read_files = self._read_bytes = 0
 
-    def run(self, source: TarSource, progress: Progress | None) -> TarContents:
-        """Read the whole stream."""
-        builder = LayerBuilder(whiteouts=source.whiteouts)
-        files = volume = 0
+    def run(self, progress: Progress | None) -> TarContents:
+        """Read the whole stream, while workers make object files."""
+        for written in map_unordered(self._files.write_objects, self._jobs(progress)):
+            self._files.record(written)
+        return TarContents(self._builder.root, self._read_files, self._read_bytes)
+
+    def _jobs(self, progress: Progress | None) -> Iterator[Job]:
         for info in _iter_headers(self._stream):
             member = parse_member(info)
-            if member is None or (source.skip and _is_skipped(member.path, source.skip)):
+            if member is None or (self._skip and _is_skipped(member.path, self._skip)):
                 continue
-            self._add(builder, member)
-            if isinstance(member.item, RegularFile):
-                files += 1
-                volume += member.item.size
-                if progress is not None:
-                    progress(files, volume)
+            self._add(member)
+            if job := self._files.take_job():
+                yield job
+            if progress is not None:
+                progress(self._read_files, self._read_bytes)
         self._stream.drain()
-        return TarContents(builder.root, files, volume)
+        if job := self._files.take_job(last=True):
+            yield job
 
-    def _add(self, builder: LayerBuilder, member: Member) -> None:
+    def _add(self, member: Member) -> None:
         path, item = member.path, member.item
         if isinstance(item, TreeHead):
-            builder.add_directory(path, self._modifiers.apply(item))
-        elif builder.add_whiteout(path):
+            self._builder.add_directory(path, self._modifiers.apply(item))
+        elif self._builder.add_whiteout(path):
             pass
         elif isinstance(item, HardLink):
-            builder.add_link(path, item.target)
+            self._builder.add_link(path, item.target)
         else:
-            above = builder.prepare_file(path)
+            above = self._builder.prepare_file(path)
             above.entries[path[-1]] = self._store(member, self._modifiers.apply(item))
 
     # ---- content ----
 
     def _store(self, member: Member, file: File) -> Digest:
         """Store a file object of any kind; its digest."""
-        if not isinstance(file, RegularFile) or file.size == 0:
-            digest, encoded = _described(file)
-            self._batch.files[digest] = encoded
-            return digest
+        if not isinstance(file, RegularFile):
+            return self._files.add_special(file)
+        self._read_files += 1
+        self._read_bytes += file.size
+        if file.size == 0:
+            return self._files.add_special(file)
+        if member.extents is None and file.size <= CHUNK:
+            return self._files.add_small(file, self._read(member, file.size))
         extents = [(0, file.size)] if member.extents is None else member.extents
         check_free_space(self._repository, sum(count for _, count in extents))
-        if member.extents is None and file.size <= CHUNK:
-            return self._store_small(member, file)
-        return self._store_large(member, file)
+        with self._repository.objects.staged() as (fd, path):
+            file = msgspec.structs.replace(file, content=self._copy(member, file.size, fd))
+            return self._files.add_staged(file, fd, path)
 
-    def _store_small(self, member: Member, file: RegularFile) -> Digest:
-        content = self._buffer[: file.size]
+    def _read(self, member: Member, size: int) -> memoryview:
         position = 0
-        for piece in self._pieces(member, file.size):
-            content[position : position + len(piece)] = piece
+        for piece in self._pieces(member, size):
+            self._buffer[position : position + len(piece)] = piece
             position += len(piece)
-        file = msgspec.structs.replace(file, content=content_digest(content))
-        digest, encoded = _described(file)
-        if self._is_new(digest, file, encoded):
-            try:
-                inode = self._objects.add(digest, file, content)
-            except FileExistsError:
-                inode = self._find_whole(digest, file) or self._replace(digest, file, content)
-            self._record(inode, digest, file, encoded)
-        return digest
-
-    def _replace(self, digest: Digest, file: RegularFile, content: memoryview) -> int:
-        with self._objects.staged() as (fd, path):
-            write_at(fd, content, 0)
-            return self._objects.replace_staged(fd, path, digest, file)
-
-    def _store_large(self, member: Member, file: RegularFile) -> Digest:
-        with self._objects.staged() as (fd, path):
-            content = self._copy(member, file.size, fd)
-            file = msgspec.structs.replace(file, content=content)
-            digest, encoded = _described(file)
-            if self._is_new(digest, file, encoded):
-                try:
-                    inode = self._objects.publish_staged(fd, path, digest, file)
-                except FileExistsError:
-                    inode = self._find_whole(digest, file)
-                    inode = inode or self._objects.replace_staged(fd, path, digest, file)
-                self._record(inode, digest, file, encoded)
-        return digest
+        return self._buffer[:size]
 
     def _copy(self, member: Member, size: int, fd: int) -> Digest:
         """Write the data of a member into an empty file, with its holes; the content digest."""
@@ -213,47 +190,9 @@ class _Import:
             yield piece
             count -= len(piece)
 
-    def _is_new(self, digest: Digest, file: RegularFile, encoded: bytes) -> bool:
-        """Whether an object needs a file of its own; a twin of one that is here is noted."""
-        if digest in self._batch.files:
-            return False
-        if self._known.has_file(digest):
-            holder = self._snapshot.find_holder(digest)
-            if self._objects.has_right_size(holder, file):
-                return False
-        twin_of = self._known.find_holder(file)
-        if twin_of is None:
-            return True
-        self._batch.files[digest] = encoded
-        self._batch.twins[digest] = twin_of
-        return False
-
-    def _record(self, inode: int, digest: Digest, file: RegularFile, encoded: bytes) -> None:
-        self._batch.object_files.append((inode, digest, file.content))
-        self._batch.files[digest] = encoded
-
-    def _find_whole(self, digest: Digest, file: RegularFile) -> int:
-        """The inode number of an object file that the index does not know, if it can be kept.
-
-        A crash left it, whole or not, or somebody commits the same file just now. One with a
-        second name may be written to by whoever has that.
-        """
-        found = self._objects.find_stat(digest)
-        if found is None or found.st_nlink != 1:
-            return 0
-        if inspect(self._objects, digest, file) is not None:
-            return 0
-        self._objects.keep(digest)
-        return found.st_ino
-
 
 def _is_skipped(path: Path, skip: frozenset[bytes]) -> bool:
     return any(b"/".join(path[:depth]) in skip for depth in range(1, len(path) + 1))
-
-
-def _described(file: File) -> tuple[Digest, bytes]:
-    encoded = encode_file(file)
-    return file_digest(encoded), encoded
 
 
 # ---- headers ----

@@ -12,7 +12,7 @@ from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
 from tests.crash.test_crash import assert_sound, commit, find_tip, make_source, place, renew
-from tests.support.archives import commit_archive, gnu_tar
+from tests.support.archives import archive, commit_archive, file, gnu_tar
 from tests.support.crash import every_death
 from tests.support.trees import check_out, list_tree, remove_tree, root_of, write
 
@@ -27,8 +27,8 @@ def take_in(repository: Path, data: bytes, branch: str = "main") -> None:
 
 
 def export(repository: Path, out: Path) -> None:
-    with Repository.open(repository) as opened, replaced_file(out) as file:
-        export_tree(opened, root_of(opened), file, ExportOptions())
+    with Repository.open(repository) as opened, replaced_file(out) as target:
+        export_tree(opened, root_of(opened), target, ExportOptions())
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -51,6 +51,23 @@ def test_commit(place: Path, mode: Mode) -> None:
             assert tip is None or root_of(opened) == expected
         assert os.listdir(repository / "tmp") == []
         renew(repository, mode)
+
+
+def test_commit_with_workers(place: Path) -> None:
+    """All deaths one after another: each commit finds what the ones before have left."""
+    repository = place / "repo"
+    members = [file(f"{number % 7}/{number}", b"%d" % number * 300) for number in range(200)]
+    data = archive(*members, file("large", b"x" * (1 << 20) + b"y"))
+    renew(repository, "bare-user")
+    take_in(repository, data, "other")
+    with Repository.open(repository) as opened:
+        expected = root_of(opened, "other")
+    renew(repository, "bare-user")
+    for _ in every_death(lambda: take_in(repository, data), step=23):
+        assert_sound(repository)
+    assert_sound(repository)
+    with Repository.open(repository) as opened:
+        assert root_of(opened) == expected
 
 
 def test_export(place: Path) -> None:

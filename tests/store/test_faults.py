@@ -149,7 +149,7 @@ def test_no_space_for_an_archive(small_disk: Path, tmp_path: Path, files: int, s
         with pytest.raises(FreeSpaceError):
             commit_archive(repository, data)
         found = os.statvfs(small_disk)
-        assert found.f_bfree >= found.f_blocks * 3 // 100
+        assert found.f_bfree >= found.f_blocks * 2 // 100  # workers do not see each other's next
         prune(repository, Rules())
         assert commit_archive(repository, small) == root
         assert problems_of(repository) == []

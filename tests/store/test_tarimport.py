@@ -258,6 +258,19 @@ def test_modifiers(repository: Repository) -> None:
     assert (found.uid, found.gid, found.xattrs) == (7, 8, ())
 
 
+def test_many_files(repository: Repository, tmp_path: Path) -> None:
+    """Enough for workers, some too large for a message to them, some equal."""
+    contents = {f"{n % 5}/{n}": os.urandom(4) * (n * 97 % 60_000) for n in range(300)}
+    contents |= {f"same/{n}": b"the same" for n in range(100)}
+    data = archive(*(file(name, content) for name, content in contents.items()))
+    commit_archive(repository, data)
+    assert problems_of(repository) == []
+    check_out(repository, tmp_path / "out")
+    found = {name: (tmp_path / "out" / name).read_bytes() for name in contents}
+    assert found == contents
+    assert Read(repository, data).batch.object_files == []
+
+
 def test_skip(repository: Repository) -> None:
     data = archive(file("a/b"), directory("a/c"), file("a/c/d"), file("e"), file("ab"))
     source = TarSource(io.BytesIO(data), "test.tar", skip=frozenset({b"a/c", b"e", b"b"}))

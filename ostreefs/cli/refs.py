@@ -159,7 +159,7 @@ def _delete(arguments: Arguments) -> int:
         repository.in_use(writing=True),
         repository.index.transaction() as transaction,
     ):
-        doomed: dict[str, Digest] = {}
+        doomed: dict[str, Digest | None] = {}
         for word in arguments.arguments:
             doomed |= find_doomed(transaction, word.rstrip("/"))
         delete_these(transaction, doomed, reason="refs --delete")
@@ -167,7 +167,7 @@ def _delete(arguments: Arguments) -> int:
         print_json({"deleted": list(doomed)})
     elif any(map(is_pattern, arguments.arguments)):
         for ref, commit in doomed.items():
-            print(f"{ref} {commit.hex()}")
+            print(f"{ref} {commit.hex() if commit else '-'}")
     return 0
 
 

@@ -223,16 +223,25 @@ def _check_graph(snapshot: Snapshot) -> Iterator[Problem]:
         yield Problem("content", digest.hex(), detail, State.RECORD)
 
 
-def _check_commits(snapshot: Snapshot, missing: set[tuple[str, Digest]]) -> Iterator[Problem]:
-    """Refs, pins and commits; root trees that are missing are added."""
+def _check_names(snapshot: Snapshot) -> Iterator[Problem]:
+    """Refs, aliases and pins of what is not there."""
     for ref, commit in snapshot.iter_refs():
         if snapshot.find_commit(commit) is None:
             detail = f"its commit {commit.hex()} is missing"
             yield Problem("ref", ref, detail, State.MISSING)
+    for alias, target in snapshot.iter_aliases():
+        if snapshot.find_ref(alias) is None:
+            detail = f"it is an alias of '{target}', which is missing"
+            yield Problem("ref", alias, detail, State.MISSING)
     for name, commit in iter_pins(snapshot):
         if snapshot.find_commit(commit) is None:
             detail = f"its commit {commit.hex()} is missing"
             yield Problem("pin", name, detail, State.MISSING)
+
+
+def _check_commits(snapshot: Snapshot, missing: set[tuple[str, Digest]]) -> Iterator[Problem]:
+    """Refs, pins and commits; root trees that are missing are added."""
+    yield from _check_names(snapshot)
     for digest, encoded in snapshot.iter_objects("commits"):
         try:
             root = decode_commit(encoded).root

@@ -32,6 +32,8 @@ from ostreefs_store.names import check_ref, is_hex
 from ostreefs_store.reflog import record, resolve_past
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ostreefs_store.index import Snapshot, Transaction
 
 _REVISION = re.compile(r"([^~^@]*)(?:@\{([^{}]*)\})?((?:\^|~[0-9]*)*)", re.ASCII)
@@ -209,18 +211,22 @@ def _give_way(transaction: Transaction, ref: str, target: str, *, replace: bool)
     transaction.delete_ref(ref)
 
 
-def find_doomed(snapshot: Snapshot, wanted: str) -> dict[str, Digest]:
+def find_doomed(snapshot: Snapshot, wanted: str) -> dict[str, Digest | None]:
     """What ``refs --delete`` means: a ref, all under a folder, or all that match a pattern.
 
-    Raises `RevisionNotFoundError` when that is nothing.
+    With the commits that they name; None for an alias of nothing, which nobody should see. Raises
+    `RevisionNotFoundError` when that is nothing at all.
     """
+    doomed: dict[str, Digest | None] = {}
     if is_pattern(wanted):
-        doomed = matching(wanted, snapshot.iter_refs())
-    else:
-        doomed = dict(snapshot.iter_refs(wanted)) if wanted else {}
+        doomed |= dict.fromkeys(matching(wanted, snapshot.iter_aliases()))
+        doomed |= matching(wanted, snapshot.iter_refs())
+    elif wanted:
+        doomed |= dict.fromkeys(alias for alias, _ in snapshot.iter_aliases(wanted))
+        doomed |= dict(snapshot.iter_refs(wanted))
     if not doomed:
         raise RevisionNotFoundError(wanted, "no such ref")
-    return doomed
+    return dict(sorted(doomed.items()))
 
 
 def delete_refs(transaction: Transaction, wanted: str, *, reason: str = "") -> list[str]:
@@ -230,7 +236,9 @@ def delete_refs(transaction: Transaction, wanted: str, *, reason: str = "") -> l
     return list(doomed)
 
 
-def delete_these(transaction: Transaction, doomed: dict[str, Digest], *, reason: str) -> None:
+def delete_these(
+    transaction: Transaction, doomed: Mapping[str, Digest | None], *, reason: str
+) -> None:
     """Delete refs and aliases. Raises `RefHasAliasError` where an alias would be left alone."""
     for alias, target in transaction.iter_aliases():
         if target in doomed and alias not in doomed:

@@ -201,6 +201,7 @@ THIRD = Digest(b"\x33" * 32)
 
 GRAPH_DAMAGE: dict[str, tuple[Callable[[Transaction], object], set[tuple[str, str]]]] = {
     "ref to nothing": (lambda t: t.set_ref("lost", NOBODY), {("ref", "lost")}),
+    "alias of nothing": (lambda t: t.put("aliases", b"al", b"lost"), {("ref", "al")}),
     "pin of nothing": (lambda t: set_pin(t, "old", NOBODY), {("pin", "old")}),
     "commit without tree": (
         lambda t: t.put_commit(commit_digest(COMMIT), COMMIT),

@@ -385,3 +385,16 @@ def test_delete_by_pattern(index: Index, history: list[Digest]) -> None:
     for nothing in ("x*", "*/*", "[", "mai?n"):
         with pytest.raises(RevisionNotFoundError):
             delete(index, nothing)
+
+
+@pytest.mark.parametrize("wanted", ["al", "a*", "**"])
+def test_an_alias_of_nothing_can_be_deleted(
+    index: Index, history: list[Digest], wanted: str
+) -> None:
+    with index.transaction() as transaction:
+        transaction.put("aliases", b"al", b"lost")
+    with index.snapshot() as snapshot:
+        assert "al" not in all_refs(snapshot)
+    assert "al" in delete(index, wanted)
+    with index.snapshot() as snapshot:
+        assert list(snapshot.iter_aliases()) == []

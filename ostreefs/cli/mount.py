@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ostreefs.cli.output import inform, print_json
 from ostreefs.fuse import mounts
 from ostreefs.fuse.daemon import run_in_background
 from ostreefs.fuse.options import parse_options
+from ostreefs.fuse.scratch import Scratch, clean_up, prepare, put_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,8 @@ def add_mount_arguments(parser: Parser) -> None:
         action="store_true",
         help="REV is a ref: show its newest commit as soon as it moves",
     )
+    add("--rw", action="store_true", help="with a writable layer on top, which keeps the changes")
+    add("--upper", metavar="DIR", help="the writable layer; without it changes are thrown away")
     add("--foreground", action="store_true", help="serve until unmounted, log on stderr")
     add("--log-file", metavar="FILE", help="log there (in the background the default is syslog)")
     add(
@@ -52,29 +56,46 @@ def run_mount(arguments: Arguments) -> int:
         raise UsageError(f"mount needs {wanted}")
     if arguments.all and arguments.follow:
         raise UsageError("--follow is for a mount of one ref; with --all every ref is followed")
+    if arguments.upper is not None and not arguments.rw:
+        raise UsageError("--upper is for --rw")
+    if arguments.rw and (arguments.all or arguments.follow or arguments.foreground):
+        raise UsageError("--rw goes with one commit in the background")
     revision = None if arguments.all else arguments.words[0]
     mount_point = Path(arguments.words[-1]).absolute()
     repository = arguments.repository_path.absolute()
     log_file = Path(arguments.log_file).absolute() if arguments.log_file else None
     options = parse_options(arguments.options)
 
+    scratch = _prepare_scratch(arguments, mount_point) if arguments.rw else None
+
     def serve(ready: Callable[[], None]) -> None:
         from ostreefs.fuse.serve import MountRequest, serve  # noqa: PLC0415 -- in the daemon alone
 
-        _set_up_log(arguments, log_file)
-        _detach_dead(mount_point, arguments)
-        mounts.check_mount_point(mount_point)
-        mounts.check_fuse()
-        request = MountRequest(repository, revision, mount_point, options, arguments.follow)
-        serve(request, ready)
+        with ExitStack() as stack:
+            if scratch is not None:
+                stack.callback(clean_up, scratch)
+            _set_up_log(arguments, log_file)
+            _detach_dead(mount_point, arguments)
+            mounts.check_mount_point(mount_point)
+            mounts.check_fuse()
+            place = mount_point if scratch is None else scratch.lower
+            serve(MountRequest(repository, revision, place, options, arguments.follow), ready)
 
     if arguments.foreground:
         serve(lambda: None)
         return 0
     pid = run_in_background(serve)
+    if scratch is not None:
+        put_over(scratch, mount_point, options.libfuse)
     if arguments.json:
         print_json({"mount_point": str(mount_point), "pid": pid})
     return 0
+
+
+def _prepare_scratch(arguments: Arguments, mount_point: Path) -> Scratch:
+    _detach_dead(mount_point, arguments)
+    mounts.check_mount_point(mount_point)
+    return prepare(None if arguments.upper is None else Path(arguments.upper).absolute())
 
 
 def _detach_dead(mount_point: Path, arguments: Arguments) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FSTYPE = "fuse.ostreefs"
+SCRATCH_SOURCE = "ostreefs-rw"
+"""What a writable layer of the kernel's overlayfs is called in the table of mounts."""
+_SCRATCH_FSTYPE = "fuse.fuse-overlayfs"
+"""The type of one that an ordinary user has made; it takes no name."""
 _DEVICE = "/dev/fuse"
 _MOUNTINFO = "/proc/self/mountinfo"
 _PATIENCE = 5.0
@@ -206,12 +210,17 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
         raise MountError(
             f"{path} is not mounted", hint=f"'findmnt -t {FSTYPE}' lists the mounts of ostreefs"
         )
-    if mount.fstype != FSTYPE:
+    if not _is_ours(mount):
         raise MountError(
             f"{path} is a mount of type {mount.fstype}, not of ostreefs",
             hint=f"'umount {path}' takes down any mount",
         )
     _take_down(mount, lazy=lazy)
+
+
+def _is_ours(mount: Mount) -> bool:
+    """Whether a mount is one of ours, or a writable layer over one."""
+    return mount.fstype in {FSTYPE, _SCRATCH_FSTYPE} or mount.source == SCRATCH_SOURCE
 
 
 def _take_down(mount: Mount, *, lazy: bool) -> None:

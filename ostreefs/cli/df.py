@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
-from ostreefs.cli.output import format_size, print_json
+from ostreefs.cli.output import ProgressBar, format_size, print_json
 from ostreefs_store.errors import StoreError
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
@@ -48,9 +48,9 @@ def run_df(arguments: Arguments) -> int:
             raise UsageError("--between takes two revisions and no other")
         return _show_update(arguments)
     with Repository.open_best(arguments.repository_path) as repository:
-        with repository.index.snapshot() as snapshot:
+        with repository.index.snapshot() as snapshot, ProgressBar("df", " commits") as bar:
             chosen = [resolve(snapshot, revision) for revision in arguments.revisions]
-            usage = find_usage(snapshot)
+            usage = find_usage(snapshot, bar.update)
         _note(repository, usage)
     commits = {commit: usage.commits[commit] for commit in chosen} if chosen else usage.commits
     if arguments.json:

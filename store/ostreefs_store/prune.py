@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store import durable
@@ -205,7 +206,8 @@ def _delete(objects: ObjectFiles, garbage: Sequence[Digest], progress: Progress)
     """Unlink object files; the bytes that are free then."""
     freed = _measure(objects, garbage)
     for number, digest in enumerate(garbage):
-        durable.unlink_at(objects.fd, object_name(digest))
+        with suppress(IsADirectoryError):  # somebody put it there; no object is one
+            durable.unlink_at(objects.fd, object_name(digest))
         progress(number, len(garbage))
     return freed
 

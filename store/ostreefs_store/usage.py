@@ -9,6 +9,7 @@ Exact, and in a time that follows from how much the commits changed, not from ho
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.codec import read_file
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from ostreefs_store.index import Snapshot
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the commits that were looked at, and their total."""
 
 _AT_ONCE = 64
 """Refs whose numbers are added up in one go."""
@@ -66,12 +70,12 @@ class Update(NamedTuple):
     """Bytes of the canonical forms of these."""
 
 
-def find_usage(snapshot: Snapshot) -> Usage:
+def find_usage(snapshot: Snapshot, progress: Progress = lambda _, __: None) -> Usage:
     """The use of space of every ref and every commit. Raises `CorruptionError`."""
     history = History(snapshot)
     newest_first = sorted(history.commits, key=lambda c: (-history.commits[c].timestamp, c))
     numbers = {commit: number for number, commit in enumerate(newest_first)}
-    records, made = _load_records(snapshot, history)
+    records, made = _load_records(snapshot, history, progress)
     shares = Shares(_number_contents(snapshot, numbers, records))
     aliases = dict(snapshot.iter_aliases())  # they have nothing that their target does not
     histories = {
@@ -117,13 +121,15 @@ def _find_uses_of_refs(
 
 
 def _load_records(
-    snapshot: Snapshot, history: History
+    snapshot: Snapshot, history: History, progress: Progress
 ) -> tuple[dict[Digest, Record], dict[Digest, Record]]:
     """The record of every commit, and those among them that had to be made."""
     records: dict[Digest, Record] = {}
     made: dict[Digest, Record] = {}
     root_before: Digest | None = None
-    for commit in sorted(history.commits, key=lambda c: (history.commits[c].timestamp, c)):
+    oldest_first = sorted(history.commits, key=lambda c: (history.commits[c].timestamp, c))
+    for done, commit in enumerate(oldest_first):
+        progress(done, len(oldest_first))
         parents = history.parents(commit)
         base = parents[0] if parents else root_before
         if not parents:

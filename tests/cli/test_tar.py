@@ -2,6 +2,7 @@
 """`commit --tree=tar=`."""
 
 import gzip
+import json
 import os
 import subprocess
 import tarfile
@@ -11,7 +12,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.support.archives import archive, directory, file, member
-from tests.support.commands import Done, command, ostreefs
+from tests.support.commands import Done, command, ordinary_user, ostreefs, ostreefs_output
 from tests.support.trees import list_tree
 
 
@@ -100,6 +101,27 @@ def test_skip_list(cli: Cli, tmp_path: Path) -> None:
     assert done.returncode == 0
     listed = cli.lines("ls", "-R", "tar", "--nul-filenames-only")[0].split("\0")
     assert [path for path in listed if path] == ["/", "/usr", "/usr/lib", "/usr/lib/x"]
+
+
+def test_as_an_ordinary_user(cli: Cli) -> None:
+    """Who may make no device and give nothing away keeps all that an archive says."""
+    headers = {"SCHILY.xattr.security.capability": "\1\0\0\2"}
+    data = archive(
+        directory("./", 0o000, uid=5),
+        file("setuid", mode=0o4111, uid=0, gid=7, pax_headers=headers),
+        member("null", tarfile.CHRTYPE, devmajor=1, devminor=3),
+    )
+    assert commit_from_stdin(cli, data).returncode == 0
+    with ordinary_user() as account:
+        assert account.home is not None
+        repository = ("--repo", account.home / "repo")
+        ostreefs_output(*repository, "init", account=account)
+        words = (*repository, "commit", "-b", "tar", "--tree=tar=-")
+        ostreefs_output(*words, input=data, account=account)
+        shown = ostreefs_output(*repository, "--json", "show", "tar", account=account)
+        assert json.loads(shown)["root"] == root_of(cli, "tar")
+        again = ostreefs_output(*repository, "export", "tar", account=account)
+    assert again == cli.run("export", "tar").stdout
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ostreefs_store.repository import Repository
+from tests.support.archives import gnu_tar
 from tests.support.commands import ostreefs
 from tests.support.damage import DAMAGE, object_at, repair
 from tests.support.faults import Injected, every_fault, why_no_injection
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.crash
 
 CAUSES = ("Input/output error", "No space left on device")
+XATTRS = ("--xattrs", "--xattrs-include=*", "--acls")
 VICTIMS = ("one", "etc/two", "etc/three")
 
 
@@ -114,9 +117,15 @@ def look(repository: Path, place: Path, revision: str) -> Listing:
     return found
 
 
-def test_commit(scene: Scene, place: Path) -> None:
+@pytest.mark.parametrize("kind", ["dir", "tar"])
+def test_commit(scene: Scene, place: Path, kind: str) -> None:
     """The ref is old or new, what it names is whole, and the next commit does its work."""
-    words: list[Word] = [f"--repo={scene.repository}", "commit", "-b", "main", scene.second]
+    source = scene.second
+    if kind == "tar":
+        source = place / "second.tar"
+        source.write_bytes(gnu_tar(scene.second, "--sparse"))
+    tree = f"--tree={kind}={source}"
+    words: list[Word] = [f"--repo={scene.repository}", "commit", "-b", "main", tree]
     expected = list_tree(scene.second)
     for injected in every_fault(words, scene.repository.parent, scene.restore, every=True):
         assert_told(injected)
@@ -146,6 +155,21 @@ def test_checkout(scene: Scene, place: Path, option: str) -> None:
         else:
             assert not scene.out.exists(), injected
         assert look(scene.repository, place, "main") == scene.listing
+
+
+def test_export(scene: Scene, place: Path) -> None:
+    """The archive is whole, or not there."""
+    out = scene.repository.parent / "out.tar"
+    words: list[Word] = [f"--repo={scene.repository}", "export", "main", "-o", out]
+    for injected in every_fault(words, scene.repository.parent, scene.restore, reading=True):
+        assert_told(injected)
+        assert out.exists() == (injected.done.returncode == 0), injected
+        assert [path.name for path in out.parent.glob(".out*")] == [], injected
+        if out.exists():
+            (place / "look").mkdir()
+            subprocess.run(["tar", *XATTRS, "-xpf", out, "-C", place / "look"], check=True)
+            assert list_tree(place / "look") == scene.listing
+            remove_tree(place / "look")
 
 
 HARM = ("flipped", "mode", "missing")

@@ -57,6 +57,7 @@ def make_tree(root: Path) -> Path:
     """One of each kind, since each call costs a run."""
     for victim in VICTIMS:
         write(root / victim, f"content of {victim}".encode())
+    write(root / "etc/twin", b"content that is here under two modes")
     write(root / "etc/empty")
     (root / "link").symlink_to("etc")
     os.mkfifo(root / "fifo")
@@ -80,7 +81,11 @@ class Scene:
         mode = "bare" if os.geteuid() == 0 else "bare-user"
         Repository.init(self._pristine, mode)  # type: ignore[arg-type]  # one of its two values
         with Repository.open(self._pristine, writable=True) as repository:
+            ingest(repository, self.first)
+            (self.first / "etc/twin").chmod(0o600)
             self.tip, _ = ingest(repository, self.first)
+            with repository.index.snapshot() as snapshot:
+                assert snapshot.count("twins") == 1
         self.listing = list_tree(self.first)
 
     def restore(self) -> None:
@@ -238,3 +243,17 @@ def test_prune(scene: Scene, place: Path) -> None:
             assert look(scene.repository, place, scene.tip.hex()) == scene.listing
         assert ostreefs(*words).returncode == 0
         assert look(scene.repository, place, "main") == expected, injected
+
+
+def test_check(scene: Scene) -> None:
+    """What cannot be read is damaged, and the check goes on to the end."""
+    words: list[Word] = [f"--repo={scene.repository}", "fsck"]
+    unreadable = 0
+    for injected in every_fault(words, scene.repository.parent, scene.restore, reading=True):
+        if injected.done.returncode == 3:
+            assert b"cannot be read: Input/output error" in injected.done.stdout, injected
+            assert b"fsck: checked " in injected.done.stdout, injected
+            unreadable += 1
+        else:
+            assert_told(injected)
+    assert unreadable

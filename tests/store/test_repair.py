@@ -106,12 +106,13 @@ def test_a_repository_is_no_copy_of_itself(committed: Repository, tmp_path: Path
     assert not outcome.repaired
 
 
-def test_links_in_a_source_lead_nowhere(committed: Repository, source: Path) -> None:
+@pytest.mark.parametrize("link", ["dir", VICTIM])
+def test_links_in_a_source_lead_nowhere(committed: Repository, source: Path, link: str) -> None:
     """A copy is not taken from outside of the directory that was given."""
     _, victim = object_at(committed, VICTIM)
     flip(victim)
-    (source / "dir").rename(source.parent / "outside")
-    (source / "dir").symlink_to(source.parent / "outside")
+    (source / link).rename(source.parent / "outside")
+    (source / link).symlink_to(source.parent / "outside")
     [outcome] = repair(committed, source)
     assert not outcome.repaired
 

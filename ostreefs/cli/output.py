@@ -113,3 +113,14 @@ def format_time(timestamp: int) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime(timestamp))
     except (ValueError, OverflowError, OSError):
         return f"@{timestamp}"
+
+
+def format_duration(seconds: int) -> str:
+    """A time that has passed for a person, its largest two units."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for unit, length in units:
+        count, seconds = divmod(seconds, length)
+        if count or parts or unit == "s":
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

@@ -17,11 +17,13 @@ import json
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ostreefs.fuse.mounts import FSTYPE, Mount, MountError, find_mount
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LINE_MAX = 65536
@@ -37,11 +39,18 @@ def address(device: str) -> bytes:
     return f"\0ostreefs-mount/{device}".encode()
 
 
-def peer_uid(connection: Any) -> int:
-    """The user at the other end of a Unix socket."""
+class Peer(NamedTuple):
+    """Who is at the other end of a Unix socket."""
+
+    pid: int
+    uid: int
+
+
+def find_peer(connection: Any) -> Peer:
+    """Who listens at the other end, or who has connected; the process as we number it."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid: int = _CREDENTIALS.unpack(data)[1]
-    return uid
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    return Peer(pid, uid)
 
 
 def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -67,18 +76,33 @@ def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exchange(mount: Mount, line: bytes) -> bytes:
+    with connect(mount, PATIENCE) as connection:
+        return exchange(connection, line)
+
+
+@contextmanager
+def connect(mount: Mount, patience: float) -> Iterator[socket.socket]:
+    """A connection to the process that serves a mount; each step may take `patience` seconds.
+
+    Raises `OSError`, and so where it is not a process of who made the mount.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(patience)
         connection.connect(address(mount.device))
-        if peer_uid(connection) not in {0, mount.owner}:
+        if find_peer(connection).uid not in {0, mount.owner}:
             raise ConnectionRefusedError("somebody else listens in its place")
-        connection.sendall(line)
-        answer = b""
-        while not answer.endswith(b"\n") and len(answer) < LINE_MAX:
-            piece = connection.recv(LINE_MAX)
-            if not piece:
-                raise ConnectionResetError("it hung up")
-            answer += piece
+        yield connection
+
+
+def exchange(connection: socket.socket, line: bytes) -> bytes:
+    """Send a line, and return the one that answers. Raises `OSError`."""
+    connection.sendall(line)
+    answer = b""
+    while not answer.endswith(b"\n") and len(answer) < LINE_MAX:
+        piece = connection.recv(LINE_MAX)
+        if not piece:
+            raise ConnectionResetError("it hung up")
+        answer += piece
     return answer
 
 

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import socket
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ class LiveMount:
         self._namespace = namespace
         self._leases = leases
         self._changing = trio.Lock()
+        self._since = int(time.time())
 
     async def switch(self, revision: str) -> Digest:
         """Show another commit; ends when the kernel has forgotten what differs.
@@ -118,7 +120,7 @@ class LiveMount:
 
     async def _serve(self, connection: trio.socket.SocketType) -> None:
         with connection, suppress(OSError), trio.move_on_after(control.PATIENCE):
-            if not control.may_ask(control.peer_uid(connection)):
+            if not control.may_ask(control.find_peer(connection).uid):
                 answer: dict[str, Any] = {"error": "only whoever made the mount, or root, may ask"}
             else:
                 answer = await self._answer(await _read_line(connection))
@@ -134,7 +136,11 @@ class LiveMount:
             return {"error": "this is no request"}
         if verb == "status":
             shown = self._namespace.commit
-            return {"pid": os.getpid(), "commit": None if shown is None else shown.hex()}
+            return {
+                "pid": os.getpid(),
+                "commit": None if shown is None else shown.hex(),
+                "since": self._since,
+            }
         if verb != "switch" or not isinstance(revision, str):
             return {"error": f"unknown request '{verb}'"}
         try:

@@ -92,12 +92,17 @@ def _unescape(text: str) -> str:
 
 
 def is_dead(mount: Mount) -> bool:
-    """Whether nobody serves this mount any more.
+    """Whether nobody serves this mount any more."""
+    return errno_of_statfs(mount, _PATIENCE) == errno.ENOTCONN
+
+
+def errno_of_statfs(mount: Mount, seconds: float) -> int | None:
+    """The errno that a mount answers, 0 for none; None for no answer within so many seconds.
 
     Only statfs(2) always asks the daemon; since one that hangs does not answer, a process of its
-    own looks, and is given up after a while.
+    own looks, and is given up after a while. Who may not look into a mount always gets 0.
     """
-    return _try_for(_PATIENCE, os.statvfs, mount.target) == errno.ENOTCONN
+    return _try_for(seconds, os.statvfs, mount.target)
 
 
 def _try_for(seconds: float, look: Callable[..., object], *arguments: object) -> int | None:
@@ -208,7 +213,7 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
     mount = find_mount(path)
     if mount is None:
         raise MountError(
-            f"{path} is not mounted", hint=f"'findmnt -t {FSTYPE}' lists the mounts of ostreefs"
+            f"{path} is not mounted", hint="'ostreefs mounts' lists the mounts of ostreefs"
         )
     if not _is_ours(mount):
         raise MountError(

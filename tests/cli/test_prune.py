@@ -4,10 +4,12 @@
 import os
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from ostreefs.cli.prune import _parse_date
 from ostreefs_store import durable
 from tests.cli.conftest import Cli
 from tests.support.commands import OURSELVES, command, ordinary_user, ostreefs
@@ -92,6 +94,25 @@ def test_rules(cli: Cli, history: list[str], words: list[str], left: int) -> Non
     assert count(cli, "side") == 1
 
 
+@pytest.mark.parametrize(
+    ("now", "text", "expected"),
+    [
+        ("2026-03-31T12:34:56+00:00", "1 month ago", "2026-02-28T12:34:56+00:00"),
+        ("2026-01-01T00:00:00+00:00", "1 months ago", "2025-12-01T00:00:00+00:00"),
+        ("2024-02-29T01:00:00+00:00", "1 year ago", "2023-02-28T01:00:00+00:00"),
+        ("2026-03-31T12:34:56+00:00", "25 months ago", "2024-02-29T12:34:56+00:00"),
+        ("2026-03-31T12:34:56+00:00", "3 weeks ago", "2026-03-10T12:34:56+00:00"),
+        ("2026-03-31T12:34:56+00:00", "yesterday", "2026-03-30T00:00:00+00:00"),
+        ("2026-03-31T12:34:56+00:00", "2026-03-30", "2026-03-30T00:00:00+00:00"),
+        ("2026-03-31T12:34:56+00:00", "2026-03-30 10:00+02:00", "2026-03-30T08:00:00+00:00"),
+    ],
+)
+def test_dates(now: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime.fromisoformat(now).timestamp()
+    monkeypatch.setattr(time, "time", lambda: moment)
+    assert _parse_date(text) == datetime.fromisoformat(expected).timestamp()
+
+
 def test_years_ago_are_not_younger(cli: Cli, tmp_path: Path) -> None:
     """A commit of this minute is younger than yesterday, and than the beginning of today."""
     for number in range(2):
@@ -109,6 +130,7 @@ def test_years_ago_are_not_younger(cli: Cli, tmp_path: Path) -> None:
         (["--depth=x"], "'x' is not a number of parents"),
         (["--keep=often"], "'often' is no rule"),
         (["--keep-younger-than=whenever"], "Could not parse 'whenever'"),
+        (["--keep-younger-than=9999 years ago"], "Could not parse"),
         (["--retain-branch-depth=main"], "must specify BRANCH=DEPTH"),
         (["--retain-branch-depth=main=x"], "'x' is not a number of parents"),
         (["--delete-commit=main^", "--no-prune"], "--delete-commit and --no-prune"),

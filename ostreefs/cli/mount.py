@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
+from ostreefs.cli.logs import set_up_log
 from ostreefs.cli.output import inform, print_json
 from ostreefs.fuse import mounts
 from ostreefs.fuse.daemon import run_in_background
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ostreefs.cli.arguments import Arguments, Parser
-
-_SYSLOG = "/dev/log"
 
 
 def add_mount_arguments(parser: Parser) -> None:
@@ -74,7 +71,7 @@ def run_mount(arguments: Arguments) -> int:
         with ExitStack() as stack:
             if scratch is not None:
                 stack.callback(clean_up, scratch)
-            _set_up_log(arguments, log_file)
+            set_up_log(log_file, foreground=arguments.foreground, verbose=arguments.verbose)
             _detach_dead(mount_point, arguments)
             mounts.check_mount_point(mount_point)
             mounts.check_fuse()
@@ -82,7 +79,7 @@ def run_mount(arguments: Arguments) -> int:
             serve(MountRequest(repository, revision, place, options, arguments.follow), ready)
 
     if arguments.foreground:
-        serve(lambda: None)
+        serve(_tell_supervisor)
         return 0
     pid = run_in_background(serve)
     if scratch is not None:
@@ -98,27 +95,16 @@ def _prepare_scratch(arguments: Arguments, mount_point: Path) -> Scratch:
     return prepare(None if arguments.upper is None else Path(arguments.upper).absolute())
 
 
+def _tell_supervisor() -> None:
+    from ostreefs.fuse.notify import notify  # noqa: PLC0415 -- sockets, for supervised mounts alone
+
+    notify("READY=1")
+
+
 def _detach_dead(mount_point: Path, arguments: Arguments) -> None:
     for mount in mounts.detach_dead(mount_point):
         if arguments.verbose:
             inform(f"detached {mount.source} from {mount.target}: its process has died")
-
-
-def _set_up_log(arguments: Arguments, log_file: Path | None) -> None:
-    handler: logging.Handler
-    if log_file is not None:
-        handler = logging.FileHandler(log_file)
-    elif arguments.foreground:
-        handler = logging.StreamHandler()
-    elif os.path.exists(_SYSLOG):
-        from logging.handlers import SysLogHandler  # noqa: PLC0415 -- pulls in sockets
-
-        handler = SysLogHandler(_SYSLOG)
-    else:
-        handler = logging.NullHandler()
-    handler.setFormatter(logging.Formatter("ostreefs[%(process)d]: %(levelname)s: %(message)s"))
-    level = logging.DEBUG if arguments.verbose else logging.INFO
-    logging.basicConfig(level=level, handlers=[handler])
 
 
 def add_switch_arguments(parser: Parser) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -435,3 +436,52 @@ def test_json(small_repository: Path, tmp_path: Path) -> None:
     finally:
         said = json.loads(output(*command("--json", "umount", tmp_path)))
     assert said == {"mount_point": str(tmp_path)}
+
+
+# ---- a supervisor
+
+
+@pytest.mark.parametrize("revision", ["main", "nothing"])
+def test_a_supervisor_is_told(small_repository: Path, tmp_path: Path, revision: str) -> None:
+    """When the mount can be used, not before, and not when there is none."""
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(20)
+        words = ("--repo", small_repository, "mount", "--foreground", revision, mnt)
+        environment = OURSELVES.environment() | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        process = subprocess.Popen(command(*words), stderr=subprocess.PIPE, env=environment)
+        try:
+            if revision == "main":
+                assert supervisor.recv(1000) == b"READY=1"
+                assert (mnt / "usr/lib/same").read_bytes() == b"same content"
+                process.terminate()
+            assert process.wait(20) == (0 if revision == "main" else 1)
+            supervisor.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                supervisor.recv(1000)
+        finally:
+            clean_up(mnt, process)
+            assert process.stderr is not None
+            process.stderr.close()
+
+
+def test_a_journal_gets_priorities(small_repository: Path, tmp_path: Path) -> None:
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    log = tmp_path / "journal"
+    with log.open("wb") as journal:
+        found = os.fstat(journal.fileno())
+        environment = OURSELVES.environment()
+        environment["JOURNAL_STREAM"] = f"{found.st_dev}:{found.st_ino}"
+        words = ("--repo", small_repository, "mount", "--foreground", "main", mnt)
+        process = subprocess.Popen(command(*words), stderr=journal, env=environment)
+        try:
+            wait_until(lambda: process.poll() is not None or is_mounted(mnt), "the mount")
+            run("stat", mnt)
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            clean_up(mnt, process)
+    assert log.read_text() == "<6>SIGTERM: unmounting\n"

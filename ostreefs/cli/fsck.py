@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs.cli.output import ProgressBar, complain, print_json, warn
 from ostreefs_store.discard import delete_damaged
 from ostreefs_store.errors import printable
-from ostreefs_store.fsck import Problem, Report, check_repository, find_broken
+from ostreefs_store.fsck import Problem, Report, check_index, check_repository, find_broken
 from ostreefs_store.leases import find_leased
 from ostreefs_store.mend import mend
 from ostreefs_store.model import Digest
@@ -91,6 +91,7 @@ def add_fsck_arguments(parser: Parser) -> None:
 def run_fsck(arguments: Arguments) -> int:
     """Check everything, and repair or delete what is damaged if asked."""
     changes = arguments.repair or arguments.delete
+    check_index(arguments.repository_path / "index")
     with arguments.open_repository(writable=changes) as repository:
         result = _check_and_repair(repository, arguments)
         if arguments.delete and any(finding.remains for finding in result.findings):

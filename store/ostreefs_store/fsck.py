@@ -8,6 +8,7 @@ harm.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -20,7 +21,8 @@ from ostreefs_store.codec import (
     decode_tree,
     read_file,
 )
-from ostreefs_store.errors import CorruptionError
+from ostreefs_store.errors import CorruptionError, IndexCorruptError
+from ostreefs_store.index import DATABASES, Index
 from ostreefs_store.locate import NeedingCommit, locate
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import ObjectFiles, object_name
@@ -38,10 +40,13 @@ from ostreefs_store.verify import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ostreefs_store.index import Snapshot
     from ostreefs_store.repository import Repository
 
 _JOB_FILES = 256
+_NOT_OPENED = 2
 
 Progress = Callable[[int, int], None]
 """Called now and then with the objects done and their total."""
@@ -113,6 +118,32 @@ def check_repository(
             problems=[_with_paths(problem, located.paths) for problem in problems],
             broken=located.commits,
         )
+
+
+def check_index(path: Path) -> None:
+    """Read all of an index that is not open yet, in a child.
+
+    LMDB trusts its pages: of some that are damaged a reader dies. Raises `IndexCorruptError`. What
+    keeps the index from being opened is left to whoever opens it, who can tell more.
+    """
+    pid = os.fork()
+    if pid == 0:
+        status = _NOT_OPENED
+        try:
+            faulthandler.disable()  # a death is an answer here
+            index = Index.open(path, writable=False)
+            status = 1
+            with index.snapshot() as snapshot:
+                for database in DATABASES:
+                    for _ in snapshot.items_from(database.name):
+                        pass
+            status = 0
+        finally:
+            os._exit(status)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code not in {0, _NOT_OPENED}:
+        how = f"by signal {-code}" if code < 0 else "in an error"
+        raise IndexCorruptError(str(path), f"reading all of it ends {how}")
 
 
 def find_broken(repository: Repository, problems: Iterable[Problem]) -> list[NeedingCommit]:

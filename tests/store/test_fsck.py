@@ -474,3 +474,28 @@ def test_equal_content_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(repository.objects, "open", counted)
         assert problems_of(repository) == []
     assert len(opened) == len(set(opened)) == 6
+
+
+# ---- the index itself ----
+
+
+def test_pages_of_which_lmdb_dies(tmp_path: Path) -> None:
+    """The command says so, whatever becomes of whoever reads them."""
+    path, source = tmp_path / "repo", tmp_path / "source"
+    for number in range(300):
+        write(source / f"{number % 9}/{number}", b"%d" % number)
+    with new_repository(path, "bare-user") as repository:
+        ingest(repository, source)
+    data = path / "index/data.mdb"
+    whole = data.read_bytes()
+    statuses = set()
+    for number in range(2, len(whole) // 4096):
+        with data.open("r+b") as file:
+            file.seek(number * 4096 + 16)
+            file.write(b"\xf7" * 400)
+        done = run_fsck(path, "-q")
+        statuses.add(done.returncode)
+        assert done.returncode in {0, 3}, (number, done)
+        assert "Traceback" not in done.stderr
+        data.write_bytes(whole)
+    assert statuses == {0, 3}, "some pages are not in use"

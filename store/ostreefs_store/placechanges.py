@@ -26,7 +26,7 @@ Pair = tuple[bytes | None, bytes | None]
 
 
 class TooMuchError(Exception):
-    """The trees differ in more directories than somebody wanted to look at."""
+    """The directories that differ have more entries than somebody wanted to look at."""
 
 
 class _Entries(msgspec.Struct, array_like=True, gc=False):
@@ -45,6 +45,8 @@ class _Change(NamedTuple):
 
     files: Counter[bytes]
     below: list[Pair]
+    entries: int
+    """Of both together."""
 
 
 def read_entries(snapshot: Snapshot, digest: bytes | None) -> list[Entry]:
@@ -65,8 +67,10 @@ def count_changes(
 ) -> dict[bytes, int]:
     """By how many places each file object is in more of in `new`, or fewer where negative.
 
-    Raises `TooMuchError` when more than `limit` directories differ, and `CorruptionError`.
+    Raises `TooMuchError` when directories that differ have more than `limit` entries, and
+    `CorruptionError`.
     """
+    entries = 0
     changes: dict[Pair, _Change] = {}
     finished: list[Pair] = []
     stack: list[tuple[Pair, bool]] = [((old, new), False)]
@@ -75,9 +79,10 @@ def count_changes(
         if is_done:
             finished.append(pair)
         elif pair not in changes and pair[0] != pair[1]:
-            if limit is not None and len(changes) >= limit:
-                raise TooMuchError
             change = changes[pair] = _compare(snapshot, pair)
+            entries += change.entries
+            if limit is not None and entries > limit:
+                raise TooMuchError
             stack.append((pair, True))
             stack += [(below, False) for below in change.below]
     return _add_up(changes, finished)
@@ -92,7 +97,8 @@ def _compare(snapshot: Snapshot, pair: Pair) -> _Change:
     below: list[Pair] = [
         (was.pop(name, None), digest) for name, is_tree, digest in come if is_tree
     ]
-    return _Change(files, [*below, *((digest, None) for digest in was.values())])
+    below += [(digest, None) for digest in was.values()]
+    return _Change(files, below, len(before) + len(after))
 
 
 def _add_up(changes: dict[Pair, _Change], finished: list[Pair]) -> dict[bytes, int]:

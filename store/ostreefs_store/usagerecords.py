@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 USAGE = "usage"
 _VERSION = 1
-_LIMIT = 1024
-"""Directories that a commit looks at for its record: 20 ms at most."""
+_LIMIT = 50_000
+"""Entries of directories that a commit looks at for its record: some 20 ms."""
 
 _INT32_MAX = 2**31 - 1
 

@@ -68,7 +68,7 @@ def test_a_record_that_cannot_be_read_is_made_anew(index: Index, record: bytes) 
 
 
 def test_large_changes_are_left_for_later(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usagerecords, "_LIMIT", 3)
+    monkeypatch.setattr(usagerecords, "_LIMIT", 6)
     small: Content = {b"d": {b"a": FILE}}
     large: Content = {name: {name: {b"a": FILE}} for name in (b"1", b"2", b"3")}
     with index.transaction() as transaction:
@@ -79,7 +79,7 @@ def test_large_changes_are_left_for_later(index: Index, monkeypatch: pytest.Monk
         note_usage(transaction, left, put_tree(transaction, large), base)
         assert transaction.keys(USAGE) == [noted]
         with pytest.raises(TooMuchError):
-            count_changes(transaction, None, put_tree(transaction, large), limit=2)
+            count_changes(transaction, None, put_tree(transaction, large), limit=5)
 
 
 def test_a_parent_that_is_not_whole_is_no_matter_for_a_commit(

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called now and then with what is done and the total, in trees or in object files."""
 
+_HOW_TO_FIND_MOUNTS = "unmount it first; 'findmnt -t fuse.ostreefs' lists the mounts"
 _NAME_DIGITS = 2 * DIGEST_SIZE - 2
 _NO_OBJECTS = Objects(set(), set())
 
@@ -138,7 +139,7 @@ def _make_plan(
         doomed = set(history.commits) - kept
         leased = find_leased(repository.path, doomed) if doomed else leased
         for commit in leased.intersection(rules.delete):
-            raise CommitInUseError(commit, "mounted", hint="unmount it first")
+            raise CommitInUseError(commit, "mounted", hint=_HOW_TO_FIND_MOUNTS)
         kept |= leased
         doomed -= leased
         if doomed:

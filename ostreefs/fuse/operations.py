@@ -115,6 +115,7 @@ class Operations(pyfuse3.Operations):
         self._namespace = namespace
         self._listings: dict[int, tuple[int, Listing]] = {}
         self._next_listing = 1
+        self.disk_reads = 0
         self._sizes: dict[int, int] = {}
         self._ahead: dict[int, int] = {}
         self._view = memoryview(bytearray(_READ_MAX))
@@ -241,6 +242,7 @@ class Operations(pyfuse3.Operations):
         if wanted <= _READ_MAX and _read_cached(fh, self._view[:wanted], off) == wanted:
             # Copied by the caller before anything else runs.
             return self._view[:wanted]  # type: ignore[return-value]  # any buffer will do
+        self.disk_reads += 1
         if wanted <= _INLINE:
             data = os.pread(fh, wanted, off)
         else:

@@ -7,18 +7,19 @@ import errno
 import gc
 import logging
 import os
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyfuse3
 import trio
 
+from ostreefs.fuse.counters import Counters
 from ostreefs.fuse.live import LiveMount, lease_revision
 from ostreefs.fuse.mounts import MountError, find_device, widen_read_ahead
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.options import MountOptions
 from ostreefs.fuse.owner import OwnedNamespace, Owner
+from ostreefs.fuse.signals import SIGNALS, Statistics, obey
 from ostreefs.fuse.tree import Namespace
 from ostreefs.fuse.verify import OpenVerifier
 from ostreefs_store.leases import Leases
@@ -80,13 +81,16 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         verifier = OpenVerifier() if request.options.verify else None
         operations = Operations(repository, namespace, verifier)
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
+        statistics = Statistics(Counters(operations, namespace), request.options.stats)
+        statistics.start(resolved)
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
         logging.getLogger(pyfuse3.__name__).addFilter(is_news)
         try:
             widen_read_ahead(resolved, _READ_AHEAD_KB)
             live = LiveMount(repository, namespace, leases)
-            trio.run(_main, ready, live, resolved, request.revision if request.follow else None)
+            follow = request.revision if request.follow else None
+            trio.run(_main, ready, live, statistics, resolved, follow)
         finally:
             pyfuse3.close(unmount=True)
 
@@ -101,11 +105,16 @@ def _make_namespace(
 
 
 async def _main(
-    ready: Callable[[], None], live: LiveMount, mount_point: str, follow: str | None
+    ready: Callable[[], None],
+    live: LiveMount,
+    statistics: Statistics,
+    mount_point: str,
+    follow: str | None,
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_terminate_on, signals)
+            nursery.start_soon(obey, signals, statistics)
+            nursery.start_soon(statistics.write_regularly)
             device = find_device(mount_point)
             if device is not None:
                 await nursery.start(live.answer_requests, device)
@@ -114,12 +123,7 @@ async def _main(
             ready()
             await pyfuse3.main()
             nursery.cancel_scope.cancel()
-
-
-async def _terminate_on(signals: object) -> None:
-    async for number in signals:  # type: ignore[attr-defined]  # trio's receiver has no public type
-        log.info("%s: unmounting", signal.Signals(number).name)
-        pyfuse3.terminate()
+    await statistics.write()
 
 
 def is_news(record: logging.LogRecord) -> bool:

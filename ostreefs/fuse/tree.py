@@ -68,12 +68,16 @@ class _TreeCache:
         self._limit = limit
         self._size = 0
         self._trees: OrderedDict[Digest, dict[bytes, TreeEntry]] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
 
     def get(self, snapshot: Snapshot, digest: Digest) -> dict[bytes, TreeEntry]:
         tree = self._trees.get(digest)
         if tree is not None:
             self._trees.move_to_end(digest)
+            self.hits += 1
             return tree
+        self.misses += 1
         tree = {entry.name: entry for entry in read_tree(_tree_bytes(snapshot, digest)).entries}
         self._trees[digest] = tree
         self._size += len(tree)
@@ -121,6 +125,11 @@ class Namespace:
         """The commit that is shown, None for all of them."""
         root = self._nodes[ROOT]
         return root.commit if isinstance(root, TreeNode) else None
+
+    @property
+    def tree_cache_uses(self) -> tuple[int, int]:
+        """How often a directory was there decoded, and how often it had to be decoded."""
+        return self._trees.hits, self._trees.misses
 
     def switch(self, commit: Digest) -> list[bytes]:
         """Show another commit, on which the caller has a lease, from now on.

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -485,3 +486,44 @@ def test_a_journal_gets_priorities(small_repository: Path, tmp_path: Path) -> No
         finally:
             clean_up(mnt, process)
     assert log.read_text() == "<6>SIGTERM: unmounting\n"
+
+
+# ---- counters
+
+
+def test_counters_in_the_log(small_repository: Path, tmp_path: Path) -> None:
+    with mounted(small_repository, "main", at=tmp_path / "mnt") as mount:
+        os.kill(mount.pid, signal.SIGUSR1)
+        mount.wait_for_log("INFO: counting requests from now on")
+        assert (mount.path / "usr/lib/same").read_bytes() == b"same content"
+        os.kill(mount.pid, signal.SIGUSR1)
+        mount.wait_for_log("INFO: open: 1 requests, 0 errors, mean .* us, max .* us")
+        mount.wait_for_log("INFO: trees: .* from cache, .* decoded")
+        assert (mount.path / "usr/lib/same").read_bytes() == b"same content"
+
+
+def test_file_of_statistics(small_repository: Path, tmp_path: Path) -> None:
+    stats = tmp_path / "a,b"
+    options = f"stats={tmp_path}/a\\,b"
+    with mounted(small_repository, "main", "-o", options, at=tmp_path / "mnt") as mount:
+        assert json.loads(stats.read_text())["pid"] == mount.pid
+        assert (mount.path / "usr/lib/same").read_bytes() == b"same content"
+        os.kill(mount.pid, signal.SIGUSR1)
+        wait_until(lambda: "read" in json.loads(stats.read_text())["requests"], "the counters")
+        assert (mount.path / "usr/bin").is_dir()
+    found = json.loads(stats.read_text())["requests"]
+    assert found["open"]["count"] == 1
+    assert found["lookup"]["count"] >= 4
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("mnt/stats", "is below the mount point"), ("no/stats", "No such file or directory")],
+)
+def test_bad_file_of_statistics(
+    small_repository: Path, tmp_path: Path, file: str, reason: str
+) -> None:
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    words = ("--repo", small_repository, "mount", "-o", f"stats={tmp_path / file}", "main", mnt)
+    check_refused(ostreefs(*words), mnt, reason)

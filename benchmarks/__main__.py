@@ -108,9 +108,11 @@ def _run_one(name: str, session: Session) -> Outcome:
 
 
 def _need(facts: TreeFacts, options: argparse.Namespace) -> Need:
-    writes = sum(BENCHMARKS[name].first_writes for name in options.only)
+    chosen = [BENCHMARKS[name] for name in options.only]
+    writes = sum(benchmark.first_writes for benchmark in chosen)
     # Both repositories, a copy, two images of the tree; three of the large file; small trees.
-    prepared = 5 * facts.size + 3 * options.large * MIB + 5120 * MIB
+    trees = 5 + sum(benchmark.prepared_trees(options.runs) for benchmark in chosen)
+    prepared = trees * facts.size + 3 * options.large * MIB + 8192 * MIB
     entries = facts.files + facts.directories + facts.others
     return Need(prepared, facts.size, entries, writes * options.runs)
 

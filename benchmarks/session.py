@@ -176,6 +176,13 @@ class Session:
         return self._prepared("tree", self.tree)
 
     @cached_property
+    def working(self) -> Prepared:
+        """A copy of the real tree whose metadata may be changed."""
+        path = self.storage.new_path("working")
+        run_quietly("cp", "-a", self.tree, path)
+        return self._prepared("working", path)
+
+    @cached_property
     def few(self) -> Prepared:
         """1,000 files in 100 directories."""
         return self._made("few", directories=100, files_each=10)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _SEED = 20140101
@@ -75,3 +77,38 @@ def _read(path: str) -> int:
         while chunk := file.read(_CHUNK):
             size += len(chunk)
     return size
+
+
+def list_files(tree: Path) -> list[str]:
+    """The regular files of a tree, by their paths in it, directory by directory."""
+    return [
+        os.path.relpath(os.path.join(directory, name), tree)
+        for directory, _, plain in sorted(os.walk(tree))
+        for name in sorted(plain)
+        if stat.S_ISREG(os.lstat(os.path.join(directory, name)).st_mode)
+    ]
+
+
+def write_changed(tree: Path, files: Sequence[str], target: Path, addition: str) -> None:
+    """Write some files of a tree, with a text added at the end, into ``target``.
+
+    Those that are there already are not taken from the tree again: they grow. Directories and
+    files have the modes that they have in the tree.
+    """
+    for name in files:
+        path = target / name
+        if not path.exists():
+            _copy_above(tree, target, path.parent)
+            shutil.copyfile(tree / name, path)
+            shutil.copymode(tree / name, path)
+        with path.open("a", encoding="ascii") as file:
+            file.write(addition)
+
+
+def _copy_above(tree: Path, target: Path, directory: Path) -> None:
+    if directory.is_dir():
+        return
+    if directory != target:
+        _copy_above(tree, target, directory.parent)
+    directory.mkdir()
+    shutil.copymode(tree / directory.relative_to(target), directory)

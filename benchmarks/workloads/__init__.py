@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.workloads import comparing, mounting, reading, space, startup, storing
+from benchmarks.workloads import changes, comparing, mounting, reading, space, startup, storing
 
 if TYPE_CHECKING:
     from benchmarks.workloads.benchmark import Benchmark
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         *storing.BENCHMARKS,
         *mounting.BENCHMARKS,
         *reading.BENCHMARKS,
+        *changes.BENCHMARKS,
         *space.BENCHMARKS,
         *comparing.BENCHMARKS,
     )

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class Benchmark:
     """One benchmark.
 
-    ``first_writes`` is how often a repetition writes the whole tree anew, for the space check.
+    For the space check: ``first_writes`` is how often a repetition writes the whole tree anew,
+    ``prepared_trees`` how often it is stored with so many repetitions, beyond what all share.
     """
 
     name: str
     about: str
     run: Callable[[Session], Outcome]
     first_writes: int = 0
+    prepared_trees: Callable[[int], int] = lambda _: 0
 
 
 def interleaved(

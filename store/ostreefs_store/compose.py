@@ -140,7 +140,8 @@ class _Composition:
 
         assert source.stream is not None
         skip = self._recipe.options.skip
-        archive = TarSource(source.stream, source.value, source.whiteouts, skip)
+        name = "standard input" if source.value == "-" else source.value
+        archive = TarSource(source.stream, name, source.whiteouts, skip)
         contents = read_tar(
             self._repository, archive, self._recipe.modifiers, self._batch, self._progress
         )

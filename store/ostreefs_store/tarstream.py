@@ -46,6 +46,26 @@ def find_compression(start: bytes) -> Compression:
     return next((kind for magic, kind in _MAGIC if start.startswith(magic)), "none")
 
 
+def _is_extended_header(block: bytes) -> bool:
+    return block[156:157] in {b"x", b"g", b"X"} and block[257:262] == b"ustar"
+
+
+def are_records(data: bytes) -> bool:
+    """Whether an extended header holds records (``LENGTH KEY=VALUE``) and zeros at its end."""
+    position = 0
+    while position < len(data) and data[position]:
+        space = data.find(b" ", position, position + 20)
+        digits = data[position:space]
+        if space < 0 or not digits.isdigit():
+            return False
+        end = position + int(digits)
+        equals = data.find(b"=", space, end)
+        if equals <= space + 1 or end > len(data) or data[end - 1 : end] != b"\n":
+            return False
+        position = end
+    return True
+
+
 class TarStream:
     """What `tarfile` reads an archive from: goes forward alone, whatever it is told to seek."""
 
@@ -68,7 +88,12 @@ class TarStream:
             pass
 
     def read(self, size: int) -> bytes:
-        """Read a header: `size` bytes, fewer at the end of the stream."""
+        """Read a header: `size` bytes, fewer at the end of the stream.
+
+        What follows an extended header is looked at: some versions of `tarfile` pass over records
+        that are malformed, and all that come after them.
+        """
+        is_extended = _is_extended_header(self.last_block)
         if not 0 <= size <= _HEADER_MAX:
             raise ArchiveError(f"a header before byte {self._position} has {size} bytes")
         pieces: list[memoryview] = []
@@ -77,6 +102,8 @@ class TarStream:
             pieces.append(piece)
             missing -= len(piece)
         self.last_block = b"".join(pieces)
+        if is_extended and not are_records(self.last_block):
+            raise ArchiveError(f"the extended header before byte {self._position} is malformed")
         return self.last_block
 
     def read_some(self, limit: int) -> memoryview:

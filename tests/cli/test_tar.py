@@ -154,7 +154,7 @@ def test_what_is_refused(cli: Cli, data: bytes, message: str) -> None:
     done = commit_from_stdin(cli, data)
     assert done.returncode == 1
     [line] = done.stderr.decode().splitlines()
-    assert line.startswith(f"ostreefs: error: -: {message}")
+    assert line.startswith(f"ostreefs: error: standard input: {message}")
     assert cli("refs") == ""
 
 

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from ostreefs_store.errors import ArchiveError
-from ostreefs_store.tarstream import find_compression, open_stream
+from ostreefs_store.tarstream import are_records, find_compression, open_stream
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "none": bytes,
@@ -133,3 +133,28 @@ def test_drain_reads_the_rest_but_not_for_ever() -> None:
         stream.read(5)
         stream.drain()
     assert rest.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", True),
+        (bytes(512), True),
+        (b"6 a=b\n", True),
+        (b"6 a=b\n5 a=\n" + bytes(500), True),
+        (b"9 a=\n\0=\n\n", True),
+        (b"6 a=b\nrubbish", False),
+        (b"7 a=b\n", False),
+        (b"5 a=b\n", False),
+        (b"4 =\n", False),
+        (b"5 =b\n", False),
+        (b"6 abc\n", False),
+        (b"-6 a=b\n", False),
+        (b"0 a=b\n", False),
+        (b" a=b\n", False),
+        (b"99999999999999999999999 a=b\n", False),
+        (b"600 a=b\n" + bytes(100), False),
+    ],
+)
+def test_records(data: bytes, expected: bool) -> None:
+    assert are_records(data) == expected

@@ -60,7 +60,7 @@ def open_directories(
     repository: Repository, paths: Sequence[bytes], problems: Iterable[Problem]
 ) -> Directories:
     """The directories in which to look for what `problems` are about. Raises `OSError`."""
-    own = repository.path.stat()
+    device = repository.path.stat().st_dev
     sizes: set[int] = set()
     inodes: set[tuple[int, int]] = set()
     with repository.index.snapshot() as snapshot:
@@ -69,9 +69,9 @@ def open_directories(
             if target is not None:
                 sizes.add(target.file.size)
             if problem.links > 1:
-                inodes.add((own.st_dev, problem.inode))
+                inodes.add((device, problem.inode))
     wanted = Wanted(frozenset(sizes), frozenset(inodes))
-    return Directories(paths, wanted, skip=(own.st_dev, own.st_ino))
+    return Directories(paths, wanted, repository=repository.path)
 
 
 def repair_objects(

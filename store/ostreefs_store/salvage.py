@@ -27,6 +27,8 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 _MADE_UP = {"proc", "sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "devpts"}
 
+_BESIDE_MAX = 200
+
 Inode = tuple[int, int]
 """Device and inode number."""
 
@@ -41,16 +43,20 @@ class Wanted(NamedTuple):
 class Directories:
     """The directories given; walked once, when something is not where the commits have it."""
 
-    def __init__(self, paths: Sequence[bytes], wanted: Wanted, *, skip: Inode) -> None:
-        """`skip` is the repository, which may lie in one of them and is no copy of itself.
+    def __init__(
+        self, paths: Sequence[bytes], wanted: Wanted, *, repository: str | os.PathLike[str]
+    ) -> None:
+        """The repository may lie in one of them, and is no copy of itself.
 
         Raises `OSError` for a path that is not a directory that we may list.
         """
+        own = os.stat(repository)
+        self.beside = find_beside(os.fsencode(repository)) if wanted.inodes else []
         self.paths = [os.path.realpath(path) for path in paths]
         for path in self.paths:
             os.listdir(path)
         self._wanted = wanted
-        self._skip = skip
+        self._skip = (own.st_dev, own.st_ino)
         self._walked = False
         self._by_size: dict[int, list[bytes]] = {}
         self._names: dict[Inode, list[bytes]] = {}
@@ -123,19 +129,30 @@ class Directories:
             self._by_size.setdefault(found.st_size, []).append(path)
 
 
-def find_beside(repository: bytes, paths: Collection[bytes], inode: Inode) -> Iterator[bytes]:
-    """Names of an inode in the directories beside a repository, where its deployments are.
+def find_beside(repository: bytes) -> list[bytes]:
+    """The directories beside a repository, where its deployments are.
 
-    Nothing is walked: a checkout has a file where the commits have it.
+    None where there are so many that it lies among other things.
     """
-    above = os.path.dirname(os.path.abspath(repository))
-    with suppress(OSError):
-        for sibling in sorted(os.listdir(above)):
-            for path in sorted(paths):
-                full = os.path.join(above, sibling, path.lstrip(b"/"))
-                found = _find_stat(full)
-                if found is not None and (found.st_dev, found.st_ino) == inode:
-                    yield full
+    own = os.path.realpath(repository)
+    try:
+        with os.scandir(os.path.dirname(own)) as listing:
+            found = [e.path for e in listing if e.is_dir(follow_symlinks=False) and e.path != own]
+    except OSError:
+        return []
+    return sorted(found) if len(found) <= _BESIDE_MAX else []
+
+
+def _find_in_checkouts(
+    checkouts: Collection[bytes], paths: Collection[bytes], inode: Inode
+) -> Iterator[bytes]:
+    """Names of an inode where checkouts have it; nothing is walked."""
+    for checkout in checkouts:
+        for path in paths:
+            full = os.path.join(checkout, path.lstrip(b"/"))
+            found = _find_stat(full)
+            if found is not None and (found.st_dev, found.st_ino) == inode:
+                yield full
 
 
 class Sharing(NamedTuple):
@@ -153,7 +170,8 @@ def find_sharing(
 ) -> Sharing:
     """Names that an object's inode has outside of the repository."""
     own = os.fsencode(repository)
-    found = {*find_beside(own, paths, inode), *directories.names_of(inode)}
+    beside = _find_in_checkouts(directories.beside, paths, inode)
+    found = {*beside, *directories.names_of(inode)}
     start = shlex.quote(os.fsdecode(find_mount_point(own)))
     command = f"find {start} -xdev -inum {inode[1]}"
     return Sharing(tuple(sorted(found)), max(links - 1 - len(found), 0), command)

@@ -130,6 +130,8 @@ class Operations(pyfuse3.Operations):
         """Find an entry."""
         found = self._namespace.lookup(parent_inode, name)
         if found is None:
+            if len(name) > NAME_MAX:  # the kernel itself lets four times as much pass
+                raise FUSEError(errno.ENAMETOOLONG)
             if not self._namespace.is_fixed(parent_inode):
                 raise FUSEError(errno.ENOENT)
             return self._never

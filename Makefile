@@ -4,16 +4,19 @@
 TREE ?= /usr/share
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SECONDS ?= 120
+SEED ?=
 PYTHON_IN_VENV = .venv/bin/python
 
 # The scripts read it from the environment, so that no character of a path is special to the shell.
 export TREE
 
-.PHONY: help quickstart test lint bench clean
+.PHONY: help quickstart test stress lint bench clean
 
 help:
 	@echo 'make quickstart [TREE=/usr/share]   commit a real tree, mount every commit, compare, show a change'
 	@echo 'make test [PYTEST_ARGS=...]         all tests, with real mounts'
+	@echo 'make stress [SECONDS=120] [SEED=N]   many processes at one repository, then all of it compared'
 	@echo 'make lint                           formatting, types, shell scripts, layers'
 	@echo 'make bench [BENCH_ARGS=...]         our commands beside their peers, as a table of ratios'
 	@echo 'make clean                          remove what building and testing left (not .venv)'
@@ -25,6 +28,10 @@ quickstart:
 test:
 	@./bootstrap.sh test
 	@$(PYTHON_IN_VENV) -m pytest --durations=15 $(PYTEST_ARGS)
+
+stress:
+	@./bootstrap.sh test
+	@$(PYTHON_IN_VENV) -m tests.stress $(SECONDS) $(SEED)
 
 lint:
 	@./bootstrap.sh test

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A few seconds of ``make stress``, which otherwise runs for minutes."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stress.builds import Build, is_genuine
+from tests.support.commands import OURSELVES, run
+from tests.support.project import ROOT
+
+pytestmark = [pytest.mark.mount, pytest.mark.slow]
+
+
+def test_some_seconds_of_stress(tmp_path: Path) -> None:
+    environment = OURSELVES.environment() | {"TMPDIR": str(tmp_path)}
+    words = (sys.executable, "-m", "tests.stress", "6", "7")
+    done = run(*words, env=environment, cwd=ROOT, timeout=150)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert b"all is right with seed 7" in done.stdout
+    assert b"commits" in done.stdout
+
+
+def test_differences_are_seen(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o755)
+    for number in (3, 4):
+        Build(1, number).write(source)
+        assert difference(source, number) is None
+    assert difference(source, 3) is not None
+    label = source / "BUILD"
+    label.chmod(0o600)
+    assert "100600, 2 bytes" in str(difference(source, 4))
+    label.unlink()
+    assert "nothing instead of" in str(difference(source, 4))
+
+
+def difference(source: Path, number: int) -> str | None:
+    top = os.open(source, os.O_RDONLY)
+    try:
+        return Build(1, number).difference(top)
+    finally:
+        os.close(top)
+
+
+def test_files_say_what_they_must_be() -> None:
+    build = Build(1, 3)
+    path, data = next((path, data) for path, (_, data) in build.files.items() if b"/" in path)
+    assert is_genuine(1, path, data)
+    for wrong in (
+        data[:-1],
+        data + b"\0",
+        b"x" + data[1:],
+        data[:-1] + bytes([data[-1] ^ 1]),
+        b"",
+    ):
+        assert not is_genuine(1, path, wrong)
+    assert not is_genuine(1, b"other", data)

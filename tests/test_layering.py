@@ -31,6 +31,7 @@ STORE_BASE = (
     "parallel",
     "leases",
     "retention",
+    "packing",
     "environment",
     "index",
     "dates",

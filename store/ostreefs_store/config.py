@@ -44,6 +44,12 @@ FORMAT_VERSION = 1
 TWINS = "twins"
 """The feature of having objects without an object file of their own, see `index`."""
 
+PACKED = "zstd-trees"
+"""The feature of having compressed trees in the index, see `packing`."""
+
+FEATURES = (TWINS, PACKED)
+"""What a program must know to do anything with a repository that this one has written to."""
+
 _PERCENT = "core.min-free-space-percent"
 _SIZE = "core.min-free-space-size"
 _REFLOG = "core.reflog-limit"
@@ -62,8 +68,8 @@ class Config(NamedTuple):
     """What ``config.toml`` says."""
 
     mode: Mode
-    has_twins: bool = True
-    """Whether programs that know no twins are kept away."""
+    missing: tuple[str, ...] = ()
+    """Those of `FEATURES` that it does not have yet: older programs are not kept away."""
     settings: tuple[tuple[str, Value], ...] = ()
     """(key, value) in the order of the file."""
 
@@ -111,7 +117,7 @@ def format_config(mode: Mode) -> str:
         "[features]\n"
         "compatible = []\n"
         "ro-compatible = []\n"
-        f'incompatible = ["{TWINS}"]\n'
+        f"incompatible = {json.dumps(FEATURES)}\n"
     )
 
 
@@ -149,7 +155,7 @@ def parse_config(text: str, path: str, *, writable: bool) -> Config:
         mode = section["mode"]
         features = document.get("features", {})
         incompatible = list(features.get("incompatible", []))
-        strange = [feature for feature in incompatible if feature != TWINS]
+        strange = [feature for feature in incompatible if feature not in FEATURES]
         if writable:
             strange += features.get("ro-compatible", [])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -159,7 +165,8 @@ def parse_config(text: str, path: str, *, writable: bool) -> Config:
     if mode not in MODES:
         raise UnsupportedFormatError(path, f"mode {mode!r}")
     settings = [item for item in _flatten(document) if item[0].split(".")[0] not in _FIXED]
-    return Config(mode, TWINS in incompatible, tuple(settings))
+    missing = tuple(feature for feature in FEATURES if feature not in incompatible)
+    return Config(mode, missing, tuple(settings))
 
 
 # ---- settings by their keys ----

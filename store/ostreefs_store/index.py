@@ -5,7 +5,7 @@
 
     index/data.mdb
       files       file digest   -> canonical bytes of the file object
-      trees       tree digest   -> canonical bytes of the tree object
+      trees       tree digest   -> canonical bytes of the tree object, see `packing`
       commits     commit id     -> canonical bytes of the commit object
       refs        ref (UTF-8)   -> commit id
       content     content digest -> file digests of the objects whose object file holds it
@@ -40,6 +40,7 @@ import lmdb
 from ostreefs_store import durable
 from ostreefs_store.environment import Database, open_environment, translated
 from ostreefs_store.model import Digest
+from ostreefs_store.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -168,9 +169,9 @@ class Snapshot:
             return dict(cursor.getmulti(digests))
 
     def find_tree(self, digest: bytes) -> bytes | None:
-        """The canonical bytes of a tree object."""
+        """The canonical bytes of a tree object. Raises `FormatError` for what is damaged."""
         found: bytes | None = self._get(digest, db=self._trees)
-        return found
+        return None if found is None else unpack(found)
 
     def has_tree(self, digest: bytes) -> bool:
         """Whether a tree object exists, without reading it."""
@@ -252,8 +253,14 @@ class Snapshot:
         return self.items_from("commits", prefix)
 
     def iter_objects(self, kind: str) -> Iterator[tuple[Digest, bytes]]:
-        """Every object of ``files``, ``trees`` or ``commits``, in the order of their digests."""
-        return self.items_from(kind)
+        """Every object of ``files``, ``trees`` or ``commits``, in the order of their digests.
+
+        A tree that is damaged in its stored form comes as it is stored: nobody can decode it.
+        """
+        items = self.items_from(kind)
+        if kind == "trees":
+            return ((digest, unpack(stored, strict=False)) for digest, stored in items)
+        return items
 
     def iter_refs(self, prefix: str = "") -> Iterator[tuple[str, Digest]]:
         """Refs and aliases in order, those alone that are `prefix` or lie under it."""
@@ -341,7 +348,7 @@ class Transaction(Snapshot):
 
     def put_trees(self, trees: Iterable[tuple[bytes, bytes]]) -> None:
         """Add tree objects (digest, canonical bytes)."""
-        self.put_all("trees", trees)
+        self.put_all("trees", ((digest, pack(encoded)) for digest, encoded in trees))
 
     def put_commit(self, digest: Digest, encoded: bytes) -> None:
         """Add a commit object."""

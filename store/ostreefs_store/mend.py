@@ -112,7 +112,7 @@ def _mend_tree(repository: Repository, rederiver: Rederiver, problem: Problem) -
     with _transaction(repository) as transaction:
         transaction.put_files(files.items())
         for digest, encoded in trees.items():
-            transaction.put("trees", digest, encoded)
+            transaction.put_trees([(digest, encoded)])
     return Outcome(problem, True, f"its record was made again {how}")
 
 

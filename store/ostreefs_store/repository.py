@@ -120,7 +120,7 @@ class Repository:
         opened = cls(path, config, index, objects, writable=writable)
         if writable:
             dates.complete(index)
-        if writable and not config.has_twins:
+        if writable and config.missing:
             opened._upgrade(text)
         return opened
 
@@ -133,12 +133,16 @@ class Repository:
             return cls.open(path)
 
     def _upgrade(self, config: str) -> None:
-        """Make a repository of an older program ready for twins.
+        """Make a repository of an older program ready for what this one writes.
 
         Dying in between leaves one that is ready, and knows no content yet of what it holds: that
         is read again when it comes again.
         """
-        durable.write_file(self.path / CONFIG_NAME, with_feature(config, TWINS).encode())
+        for feature in self.config.missing:
+            config = with_feature(config, feature)
+        durable.write_file(self.path / CONFIG_NAME, config.encode())
+        if TWINS not in self.config.missing:
+            return
         with self.index.transaction() as transaction:
             transaction.put_all("content", list(_contents(transaction)))
 

@@ -58,7 +58,7 @@ def test_newer_format(cli: Cli) -> None:
         f"the repository {cli.repository} needs a newer ostreefs:"
         " its format is 2, this program knows 1"
     )
-    config.write_text(text.replace('["twins"]', '["twins", "rot13"]'))
+    config.write_text(text.replace('"zstd-trees"]', '"zstd-trees", "rot13"]'))
     assert "rot13" in cli.fails("refs")
     config.write_text(text.replace("ro-compatible = []", 'ro-compatible = ["quota"]'))
     assert cli("refs") == ""

@@ -118,7 +118,7 @@ def changed(old: str, new: str) -> str:
         (format_config("bare") + "\n# a comment\n", True, True),
         (changed("\ncompatible = []", '\ncompatible = ["x"]'), True, True),
         (changed("ro-compatible = []", 'ro-compatible = ["x"]'), True, False),
-        (changed('incompatible = ["twins"]', 'incompatible = ["x"]'), False, False),
+        (changed('incompatible = ["twins", "zstd-trees"]', 'incompatible = ["x"]'), False, False),
         (changed("format = 1", "format = 2"), False, False),
         (changed("format = 1", 'format = "1"'), False, False),
         (changed('"bare"', '"archive"'), False, False),
@@ -146,7 +146,7 @@ def test_formats_and_features(text: str, *, readable: bool, writable: bool) -> N
         "[repository]\nformat = 1",
         changed("[features]", "[features"),
         'features = 1\n[repository]\nformat = 1\nmode = "bare"\n',
-        changed('incompatible = ["twins"]', "incompatible = 7"),
+        changed('incompatible = ["twins", "zstd-trees"]', "incompatible = 7"),
     ],
 )
 def test_text_that_is_no_configuration(text: str) -> None:

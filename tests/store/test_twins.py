@@ -310,9 +310,9 @@ def test_an_older_repository_is_made_ready(source: Path, tmp_path: Path) -> None
             for content_digest, _ in list(transaction.items_from("content")):
                 transaction.delete("content", content_digest)
     config = path / CONFIG_NAME
-    config.write_text(config.read_text().replace('"twins"', ""))
+    config.write_text(config.read_text().replace('"twins", ', ""))
     with Repository.open(path) as repository:
-        assert not repository.config.has_twins
+        assert repository.config.missing == ("twins",)
     with Repository.open(path, writable=True) as repository:
         change_modes(source)
         taken = take_in(repository, source)
@@ -320,4 +320,4 @@ def test_an_older_repository_is_made_ready(source: Path, tmp_path: Path) -> None
         write(tmp_path / "other/file", (source / "usr/bin/tool").read_bytes(), 0o640)
         assert len(take_in(repository, tmp_path / "other").batch.twins) == 1
     with Repository.open(path) as repository:
-        assert repository.config.has_twins
+        assert repository.config.missing == ()

@@ -22,6 +22,9 @@ INSTALLED = {
     "sbin/mount.fuse.ostreefs": None,
     "usr/lib/systemd/system/ostreefs@.service": 0o644,
     "usr/lib/systemd/user/ostreefs@.service": 0o644,
+    "usr/share/bash-completion/completions/ostreefs": 0o644,
+    "usr/share/fish/vendor_completions.d/ostreefs.fish": 0o644,
+    "usr/share/zsh/site-functions/_ostreefs": 0o644,
     "usr/share/man/man1/ostreefs.1": 0o644,
     "usr/share/man/man8/mount.ostreefs.8": 0o644,
 }

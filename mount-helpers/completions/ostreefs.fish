@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Made by `make -C mount-helpers completions`: change the parsers, not this.
+
+# The words so far that are neither options nor their values.
+function __ostreefs_words
+    set -l skip no
+    for word in (commandline -opc)[2..-1]
+        if test $skip = yes
+            set skip no
+        else if contains -- $word $__ostreefs_with_value
+            set skip yes
+        else if not string match -q -- '-*' $word
+            echo $word
+        end
+    end
+end
+
+# Whether the verb is this one, and so many words follow it already, or more than that.
+function __ostreefs_at
+    set -l words (__ostreefs_words)
+    test "$words[1]" = $argv[1]; or return
+    set -q argv[2]; or return 0
+    test (math (count $words) - 1) $argv[2] $argv[3]
+end
+
+function __ostreefs_refs
+    set -l repo
+    set -l words (commandline -opc)
+    for i in (seq (count $words))
+        if string match -q -- '--repo=*' $words[$i]
+            set repo --repo=(string replace -r '^--repo=' '' -- $words[$i])
+        else if test "$words[$i]" = --repo
+            set repo --repo=$words[(math $i + 1)]
+        end
+    end
+    ostreefs $repo refs 2>/dev/null
+end
+
+function __ostreefs_mounts
+    findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
+end
+
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --base --between --body --body-file --branch --compress --create --delete-commit --depth --from --from-file --keep --keep-younger-than --log-file --max-count --mode --name --only-branch --output --owner-gid --owner-uid --parent --prefix --print-metadata-key --repo --retain-branch-depth --skip-list --statoverride --subject --subpath --timestamp --tree --upper -F -b -m -n -o -s
+
+complete -c ostreefs -f
+complete -c ostreefs -s h -l help -d 'show this help message and exit'
+complete -c ostreefs -l repo -r -f -a '(__fish_complete_directories)' -d 'the repository (else OSTREEFS_REPO, else /ostree/repo)'
+complete -c ostreefs -l json -d 'print JSON for scripts'
+complete -c ostreefs -s v -l verbose -d 'say more on stderr'
+complete -c ostreefs -l version -d 'show program\'s version number and exit'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a init -d 'Make a repository'
+complete -c ostreefs -n '__ostreefs_at init' -l mode -r -f -a 'bare bare-user' -d 'bare: object files carry owner, mode and xattrs (for root, the default there); bare-user: only permissions, the rest is in the index (for anyone)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a commit -d 'Commit a directory tree to a branch'
+complete -c ostreefs -n '__ostreefs_at commit' -s b -l branch -r -f -a '(__ostreefs_refs)' -d 'the ref to move'
+complete -c ostreefs -n '__ostreefs_at commit' -l orphan -d 'move no ref'
+complete -c ostreefs -n '__ostreefs_at commit' -s s -l subject -r -f -d 'one line about the commit'
+complete -c ostreefs -n '__ostreefs_at commit' -s m -l body -r -f -d 'more about the commit'
+complete -c ostreefs -n '__ostreefs_at commit' -s F -l body-file -r -F -d 'the body from a file (\'-\' for standard input); with no subject its first line is it'
+complete -c ostreefs -n '__ostreefs_at commit' -s e -l editor -d 'write the message in an editor'
+complete -c ostreefs -n '__ostreefs_at commit' -l timestamp -r -f -d 'instead of now: @SECONDS, or as 2026-01-31T12:00:00Z'
+complete -c ostreefs -n '__ostreefs_at commit' -l add-metadata-string -r -f -d 'add text to the metadata'
+complete -c ostreefs -n '__ostreefs_at commit' -l add-metadata -r -f -d 'add a number, true, false or quoted text to the metadata'
+complete -c ostreefs -n '__ostreefs_at commit' -l tree -r -f -d 'lay this over what was named before: dir=PATH, ref=REV, tar=FILE (\'-\' for standard input), overlay=UPPER (the upper directory of an overlay)'
+complete -c ostreefs -n '__ostreefs_at commit' -l base -r -f -a '(__ostreefs_refs)' -d 'begin with this commit, to which no modifiers apply'
+complete -c ostreefs -n '__ostreefs_at commit' -l whiteouts -d 'in archives, .wh.NAME deletes NAME (as in the layers of containers)'
+complete -c ostreefs -n '__ostreefs_at commit' -l parent -r -f -a '(__ostreefs_refs)' -d 'the parent (default: the branch; \'none\' for no parent)'
+complete -c ostreefs -n '__ostreefs_at commit' -l owner-uid -r -f -d 'record this owner for everything'
+complete -c ostreefs -n '__ostreefs_at commit' -l owner-gid -r -f -d 'record this group for everything'
+complete -c ostreefs -n '__ostreefs_at commit' -l canonical-permissions -d 'record root as the owner, and no mode bits beyond 0755'
+complete -c ostreefs -n '__ostreefs_at commit' -l mode-ro-executables -d 'record no permission to write for what can be executed'
+complete -c ostreefs -n '__ostreefs_at commit' -l no-xattrs -d 'record no extended attributes'
+complete -c ostreefs -n '__ostreefs_at commit' -l statoverride -r -F -d 'change modes: lines \'+BITS PATH\' (add) or \'=BITS PATH\' (set), BITS in decimal'
+complete -c ostreefs -n '__ostreefs_at commit' -l skip-list -r -F -d 'leave out the paths in this file, one a line'
+complete -c ostreefs -n '__ostreefs_at commit' -l skip-if-unchanged -d 'make no commit when the tree is the parent\'s; print the parent\'s id'
+complete -c ostreefs -n '__ostreefs_at commit' -l bootable -d 'require a kernel, and note its version'
+complete -c ostreefs -n '__ostreefs_at commit' -l consume -d 'move the files in instead of copying them, and delete the source afterwards'
+complete -c ostreefs -n '__ostreefs_at commit' -l checksum -d 'read every file, also one that looks unchanged'
+complete -c ostreefs -n '__ostreefs_at commit' -l link-checkout-speedup -d 'accepted, without effect: it is always so'
+complete -c ostreefs -n '__ostreefs_at commit' -s I -l devino-canonical -d 'accepted, without effect: it is always so'
+complete -c ostreefs -n '__ostreefs_at commit' -l tar-autocreate-parents -d 'accepted, without effect: it is always so'
+complete -c ostreefs -n '__ostreefs_at commit -eq 0' -F
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a log -d 'Show the history of a revision'
+complete -c ostreefs -n '__ostreefs_at log' -s n -l max-count -r -f -d 'show at most N commits'
+complete -c ostreefs -n '__ostreefs_at log' -l first -d 'for each PATH, or what is in a directory PATH, the commit that made it what it is'
+complete -c ostreefs -n '__ostreefs_at log' -s R -l recursive -d 'with --first, for everything below PATH'
+complete -c ostreefs -n '__ostreefs_at log' -s d -l dironly -d 'with --first, for directories themselves'
+complete -c ostreefs -n '__ostreefs_at log -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a show -d 'Show one commit'
+complete -c ostreefs -n '__ostreefs_at show' -l stats -d 'count what differs from the parent, too'
+complete -c ostreefs -n '__ostreefs_at show' -l print-metadata-key -r -f -d 'print the value of one metadata key alone'
+complete -c ostreefs -n '__ostreefs_at show -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a rev-parse -d 'Print the commit id of a revision'
+complete -c ostreefs -n '__ostreefs_at rev-parse -ge 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a refs -d 'List, create and delete refs, and tell how they moved'
+complete -c ostreefs -n '__ostreefs_at refs' -l list -d 'with PREFIX, print whole names (the default is the rest)'
+complete -c ostreefs -n '__ostreefs_at refs' -l delete -d 'delete a ref, all under PREFIX, or all that match'
+complete -c ostreefs -n '__ostreefs_at refs' -l create -r -f -d 'create the ref NEW for a revision'
+complete -c ostreefs -n '__ostreefs_at refs' -l history -d 'print the reflog, the newest first'
+complete -c ostreefs -n '__ostreefs_at refs' -s A -l alias -d 'list aliases; with --create, make NEW an alias of the ref that is the argument'
+complete -c ostreefs -n '__ostreefs_at refs' -l force -d 'with --create, move a ref that is there already'
+complete -c ostreefs -n '__ostreefs_at refs' -s n -l max-count -r -f -d 'with --history: N moves a ref'
+complete -c ostreefs -n '__ostreefs_at refs -ge 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a reset -d 'Make a ref name another commit'
+complete -c ostreefs -n '__ostreefs_at reset -eq 0' -f -a '(__ostreefs_refs)'
+complete -c ostreefs -n '__ostreefs_at reset -eq 1' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a ls -d 'List files of a commit'
+complete -c ostreefs -n '__ostreefs_at ls' -s R -l recursive -d 'list directories recursively'
+complete -c ostreefs -n '__ostreefs_at ls' -s d -l dironly -d 'list directories themselves, not contents'
+complete -c ostreefs -n '__ostreefs_at ls' -s C -l checksum -d 'print the digest of each object'
+complete -c ostreefs -n '__ostreefs_at ls' -s X -l xattrs -d 'print extended attributes'
+complete -c ostreefs -n '__ostreefs_at ls' -l nul-filenames-only -d 'print only names, each ended by NUL'
+complete -c ostreefs -n '__ostreefs_at ls -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a cat -d 'Print files of a commit'
+complete -c ostreefs -n '__ostreefs_at cat -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a checkout -d 'Check out a commit as ordinary files'
+complete -c ostreefs -n '__ostreefs_at checkout' -s U -l user-mode -d 'keep no owner, no xattrs and no setuid bits: for ordinary users'
+complete -c ostreefs -n '__ostreefs_at checkout' -s H -l require-hardlinks -d 'fail rather than copy a file'
+complete -c ostreefs -n '__ostreefs_at checkout' -s C -l force-copy -d 'copy, never hardlink'
+complete -c ostreefs -n '__ostreefs_at checkout' -l subpath -r -f -d 'check out this part of the commit'
+complete -c ostreefs -n '__ostreefs_at checkout' -l union -d 'into an existing directory, replacing files'
+complete -c ostreefs -n '__ostreefs_at checkout' -l union-add -d 'into an existing directory, keeping its files'
+complete -c ostreefs -n '__ostreefs_at checkout' -l union-identical -d 'into an existing directory, failing where a file differs'
+complete -c ostreefs -n '__ostreefs_at checkout' -l whiteouts -d 'process \'.wh.NAME\' files of container layers'
+complete -c ostreefs -n '__ostreefs_at checkout' -l allow-noent -d 'do nothing where --subpath does not exist'
+complete -c ostreefs -n '__ostreefs_at checkout' -l skip-list -r -F -d 'leave out the paths that FILE has, one a line'
+complete -c ostreefs -n '__ostreefs_at checkout' -l from-file -r -F -d 'check out all that FILE (\'-\' for standard input) has, as REV and PATH, each with a NUL after it; the argument is DEST alone'
+complete -c ostreefs -n '__ostreefs_at checkout' -l from-stdin -d 'the same, from standard input'
+complete -c ostreefs -n '__ostreefs_at checkout -eq 0' -f -a '(__ostreefs_refs)'
+complete -c ostreefs -n '__ostreefs_at checkout -eq 1' -f -a '(__fish_complete_directories)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a export -d 'Write a commit as a tar archive'
+complete -c ostreefs -n '__ostreefs_at export' -s o -l output -r -F -d 'write there (default: standard output)'
+complete -c ostreefs -n '__ostreefs_at export' -l subpath -r -f -d 'export this part of the commit'
+complete -c ostreefs -n '__ostreefs_at export' -l prefix -r -f -d 'put this before every name, as it is'
+complete -c ostreefs -n '__ostreefs_at export' -l no-xattrs -d 'leave extended attributes and ACLs out'
+complete -c ostreefs -n '__ostreefs_at export' -l sparse -d 'leave the holes of sparse files out'
+complete -c ostreefs -n '__ostreefs_at export' -l compress -r -f -a 'none gzip xz zstd bzip2' -d 'none, gzip, xz, zstd or bzip2 (default: as the name of FILE says)'
+complete -c ostreefs -n '__ostreefs_at export -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a diff -d 'Show which paths differ between two commits'
+complete -c ostreefs -n '__ostreefs_at diff' -l stats -d 'count what differs, instead of listing it'
+complete -c ostreefs -n '__ostreefs_at diff' -s p -l patch -d 'print text diffs, instead of the list'
+complete -c ostreefs -n '__ostreefs_at diff' -l packages -d 'print which packages changed, by the databases of dpkg and rpm, instead of the list'
+complete -c ostreefs -n '__ostreefs_at diff' -l fs-diff -d 'print the list, too, with --stats, --packages or -p'
+complete -c ostreefs -n '__ostreefs_at diff' -l no-xattrs -d 'do not compare extended attributes'
+complete -c ostreefs -n '__ostreefs_at diff' -l owner-uid -r -f -d 'as if this owned all of a DIR'
+complete -c ostreefs -n '__ostreefs_at diff' -l owner-gid -r -f -d 'as if all of a DIR had this group'
+complete -c ostreefs -n '__ostreefs_at diff -eq 0' -F -a '(__ostreefs_refs)'
+complete -c ostreefs -n '__ostreefs_at diff -eq 1' -F -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a checksum -d 'Print the digest of a file or directory on the disk'
+complete -c ostreefs -n '__ostreefs_at checksum' -l content -d 'print the digest of a file\'s bytes alone, as b3sum does'
+complete -c ostreefs -n '__ostreefs_at checksum' -l ignore-xattrs -d 'leave extended attributes out, as commit --no-xattrs does'
+complete -c ostreefs -n '__ostreefs_at checksum' -l owner-uid -r -f -d 'as if everything had this owner'
+complete -c ostreefs -n '__ostreefs_at checksum' -l owner-gid -r -f -d 'as if everything had this group'
+complete -c ostreefs -n '__ostreefs_at checksum -ge 0' -F
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a fsck -d 'Check the repository against its digests'
+complete -c ostreefs -n '__ostreefs_at fsck' -s q -l quiet -d 'print only what is damaged'
+complete -c ostreefs -n '__ostreefs_at fsck' -l quick -d 'read no object file: compare its size, mode, owner, time and inode with the record'
+complete -c ostreefs -n '__ostreefs_at fsck' -l repair -d 'make damaged objects whole from copies of their content'
+complete -c ostreefs -n '__ostreefs_at fsck' -l from -r -f -a '(__fish_complete_directories)' -d 'look here for copies, and for files that share a damaged inode (may be repeated)'
+complete -c ostreefs -n '__ostreefs_at fsck' -l delete -d 'delete damaged objects that were not repaired, so that they are missing'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a df -d 'Show how much space refs and commits take'
+complete -c ostreefs -n '__ostreefs_at df' -l commits -d 'show every commit instead of every ref'
+complete -c ostreefs -n '__ostreefs_at df' -l between -r -f -a '(__ostreefs_refs)' -d 'show what an update from the first to the second commit adds'
+complete -c ostreefs -n '__ostreefs_at df' -s b -l bytes -d 'print exact numbers of bytes'
+complete -c ostreefs -n '__ostreefs_at df -ge 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a prune -d 'Delete what no ref, pin or mount keeps'
+complete -c ostreefs -n '__ostreefs_at prune' -l refs-only -d 'delete commits that no ref leads to'
+complete -c ostreefs -n '__ostreefs_at prune' -l depth -r -f -d 'with --refs-only, keep so many parents of each ref\'s commit (default: -1, all)'
+complete -c ostreefs -n '__ostreefs_at prune' -l keep-younger-than -r -f -d 'delete commits older than that: 2026-01-31, \'2026-01-31 12:00\', \'3 weeks ago\''
+complete -c ostreefs -n '__ostreefs_at prune' -l keep -r -f -d 'of each ref keep, for instance, \'7 daily, 52 weekly, 12 monthly\''
+complete -c ostreefs -n '__ostreefs_at prune' -l retain-branch-depth -r -f -d 'keep so many parents of this branch\'s commit, whatever else is asked for'
+complete -c ostreefs -n '__ostreefs_at prune' -l only-branch -r -f -a '(__ostreefs_refs)' -d 'prune this branch alone; may be given several times'
+complete -c ostreefs -n '__ostreefs_at prune' -l delete-commit -r -f -a '(__ostreefs_refs)' -d 'delete this commit; may be given several times'
+complete -c ostreefs -n '__ostreefs_at prune' -l no-prune -d 'only show what would be deleted'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a pin -d 'Keep commits whatever becomes of the refs'
+complete -c ostreefs -n '__ostreefs_at pin' -l list -d 'list the pins (the default)'
+complete -c ostreefs -n '__ostreefs_at pin' -l delete -d 'take out each pin NAME'
+complete -c ostreefs -n '__ostreefs_at pin' -l name -r -f -d 'name the pin (default: the commit\'s id)'
+complete -c ostreefs -n '__ostreefs_at pin -ge 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a config -d 'Read and change the repository\'s settings'
+complete -c ostreefs -n '__ostreefs_at config' -l list -d 'show all that is set'
+complete -c ostreefs -n '__ostreefs_at config -eq 0' -f -a 'get set unset'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a mount -d 'Mount a commit, or all of them'
+complete -c ostreefs -n '__ostreefs_at mount' -l all -d 'mount every commit: commits/<id> and refs/<ref>'
+complete -c ostreefs -n '__ostreefs_at mount' -l follow -d 'REV is a ref: show its newest commit as soon as it moves'
+complete -c ostreefs -n '__ostreefs_at mount' -l rw -d 'with a writable layer on top, which keeps the changes'
+complete -c ostreefs -n '__ostreefs_at mount' -l upper -r -f -a '(__fish_complete_directories)' -d 'the writable layer; without it changes are thrown away'
+complete -c ostreefs -n '__ostreefs_at mount' -l foreground -d 'serve until unmounted, log on stderr'
+complete -c ostreefs -n '__ostreefs_at mount' -l log-file -r -F -d 'log there (in the background the default is syslog)'
+complete -c ostreefs -n '__ostreefs_at mount' -s o -r -f -a '(__fish_append , allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open)' -d 'comma-separated: allow_other, allow_root, suid, dev, noexec, uid=, gid=, …'
+complete -c ostreefs -n '__ostreefs_at mount -eq 0' -f -a '(__ostreefs_refs)'
+complete -c ostreefs -n '__ostreefs_at mount -ge 1' -f -a '(__fish_complete_directories)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a switch -d 'Let a live mount show another commit'
+complete -c ostreefs -n '__ostreefs_at switch -eq 0' -f -a '(__ostreefs_mounts)'
+complete -c ostreefs -n '__ostreefs_at switch -eq 1' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a umount -d 'Take down a mount'
+complete -c ostreefs -n '__ostreefs_at umount' -s l -l lazy -d 'detach now, clean up when it is not used'
+complete -c ostreefs -n '__ostreefs_at umount -eq 0' -f -a '(__ostreefs_mounts)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a mounts -d 'List what is mounted where, and who serves it'

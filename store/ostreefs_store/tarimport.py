@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ostreefs_store.layer import Layer
     from ostreefs_store.modifiers import Modifiers
     from ostreefs_store.repository import Repository
-    from ostreefs_store.tarmember import Path
+    from ostreefs_store.tarmember import Components
 
 _MALFORMED = (ArithmeticError, LookupError, ValueError, RecursionError)
 """What `tarfile` lets pass, beside its own errors, for headers that nobody writes."""
@@ -191,7 +191,7 @@ class _Import:
             count -= len(piece)
 
 
-def _is_skipped(path: Path, skip: frozenset[bytes]) -> bool:
+def _is_skipped(path: Components, skip: frozenset[bytes]) -> bool:
     return any(b"/".join(path[:depth]) in skip for depth in range(1, len(path) + 1))
 
 

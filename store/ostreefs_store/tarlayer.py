@@ -29,7 +29,7 @@ from ostreefs_store.layer import (
 if TYPE_CHECKING:
     from ostreefs_store.layer import Item
     from ostreefs_store.model import Digest, TreeHead
-    from ostreefs_store.tarmember import Path
+    from ostreefs_store.tarmember import Components
 
 
 class LayerBuilder:
@@ -39,25 +39,25 @@ class LayerBuilder:
         self.root = Layer()
         self._whiteouts = whiteouts
 
-    def add_directory(self, path: Path, head: TreeHead) -> None:
+    def add_directory(self, path: Components, head: TreeHead) -> None:
         """Add a directory, or say what one has that is here already."""
         if not path:
             self.root.head = head
             return
         self._enter(self._above(path), path[-1], path, len(path)).head = head
 
-    def add_file(self, path: Path, digest: Digest) -> None:
+    def add_file(self, path: Components, digest: Digest) -> None:
         """Add a file object."""
         self.prepare_file(path).entries[path[-1]] = digest
 
-    def prepare_file(self, path: Path) -> Layer:
+    def prepare_file(self, path: Components) -> Layer:
         """The directory of a file that is to be added: there is a place for it."""
         above = self._above(path)
         if isinstance(above.entries.get(path[-1]), Layer):
             raise _misplaced(path, "the archive has a directory of that name, too")
         return above
 
-    def add_link(self, path: Path, target: Path) -> None:
+    def add_link(self, path: Components, target: Components) -> None:
         """Add another name for a file that has been added under the name `target`."""
         item: Item | None = self.root
         for name in target:
@@ -68,7 +68,7 @@ class LayerBuilder:
             raise _misplaced(path, f"it is a link to {_show(target)}, which is a directory")
         self.add_file(path, item)
 
-    def add_whiteout(self, path: Path) -> bool:
+    def add_whiteout(self, path: Components) -> bool:
         """Whether a member that is not a directory is a whiteout; it takes effect if it is."""
         if not (self._whiteouts and path and path[-1].startswith(WHITEOUT_PREFIX)):
             return False
@@ -84,7 +84,7 @@ class LayerBuilder:
                 here.opaque = True
         return True
 
-    def _above(self, path: Path) -> Layer:
+    def _above(self, path: Components) -> Layer:
         """The directory that a member belongs into, with all that are missing on the way."""
         layer = self.root
         for depth, name in enumerate(path[:-1], 1):
@@ -92,7 +92,7 @@ class LayerBuilder:
         return layer
 
     @staticmethod
-    def _enter(layer: Layer, name: bytes, path: Path, depth: int) -> Layer:
+    def _enter(layer: Layer, name: bytes, path: Components, depth: int) -> Layer:
         """The directory `name`, which is the one at this depth of a member's path."""
         here = layer.entries.get(name)
         if here is None or here is WHITEOUT:
@@ -103,9 +103,9 @@ class LayerBuilder:
         return here
 
 
-def _misplaced(path: Path, detail: str) -> ArchiveError:
+def _misplaced(path: Components, detail: str) -> ArchiveError:
     return ArchiveError(detail, member=b"/".join(path))
 
 
-def _show(path: Path) -> str:
+def _show(path: Components) -> str:
     return printable(b"/".join(path)) or "the top of the tree"

@@ -40,7 +40,7 @@ from ostreefs_store.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Path = tuple[bytes, ...]
+Components = tuple[bytes, ...]
 """The names on the way to a member, the root's being ()."""
 
 ACCESS, DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
@@ -60,7 +60,7 @@ _DIRECTORIES = {tarfile.DIRTYPE, _GNU_DIRECTORY}
 class HardLink(NamedTuple):
     """Another name for a member that came before."""
 
-    target: Path
+    target: Components
 
 
 class Member(NamedTuple):
@@ -71,7 +71,7 @@ class Member(NamedTuple):
     order; None for a file that is there as a whole.
     """
 
-    path: Path
+    path: Components
     item: TreeHead | File | HardLink
     extents: list[tuple[int, int]] | None = None
 
@@ -105,7 +105,7 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def parse_path(name: bytes) -> Path:
+def parse_path(name: bytes) -> Components:
     """The components of a name; ``.`` and repeated slashes mean nothing.
 
     Raises `ValueError` for an empty name, an absolute one and one with ``..``, and
@@ -195,14 +195,7 @@ def _sparse_map(info: tarfile.TarInfo) -> list[tuple[int, int]] | None:
 
 def _parse_mode_and_xattrs(info: tarfile.TarInfo, *, is_directory: bool) -> tuple[int, Xattrs]:
     """A file with an access ACL has the mode that this says, as the kernel sees to it."""
-    found = dict(_iter_xattrs(info.pax_headers))
-    for record, name in ACL_RECORDS.items():
-        text = info.pax_headers.get(record, "")
-        if text.strip():
-            try:
-                found[name] = parse_acl(text)
-            except ValueError as error:
-                raise ValueError(f"its ACL is malformed: {error}") from None
+    found = _read_xattrs(info, is_directory=is_directory)
     if not is_directory and found.pop(DEFAULT, b""):
         raise ValueError("it has a default ACL and is not a directory")
     mode = info.mode & 0o7777
@@ -217,6 +210,25 @@ def _parse_mode_and_xattrs(info: tarfile.TarInfo, *, is_directory: bool) -> tupl
     for name, value in found.items():
         names.check_xattr(name, value)
     return mode, tuple(sorted(found.items()))
+
+
+def _read_xattrs(info: tarfile.TarInfo, *, is_directory: bool) -> dict[bytes, bytes]:
+    """What the records say, without what Linux lets no such file have.
+
+    Attributes of users are for regular files and directories; a symbolic link has no ACL.
+    """
+    found = dict(_iter_xattrs(info.pax_headers))
+    for record, name in ACL_RECORDS.items():
+        text = info.pax_headers.get(record, "")
+        if text.strip():
+            try:
+                found[name] = parse_acl(text)
+            except ValueError as error:
+                raise ValueError(f"its ACL is malformed: {error}") from None
+    without: tuple[bytes, ...] = () if info.isreg() or is_directory else (b"user.",)
+    if info.issym():
+        without += (ACCESS, DEFAULT)
+    return {name: value for name, value in found.items() if not name.startswith(without)}
 
 
 def _iter_xattrs(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:

@@ -210,19 +210,19 @@ def _decompressed(
     """
     if compression == "gzip":
         import gzip  # noqa: PLC0415 -- see above
-        import zlib  # noqa: PLC0415
+        import zlib  # noqa: PLC0415 -- see above
 
         return cast("IO[bytes]", gzip.GzipFile(fileobj=source)), (zlib.error,)
     if compression == "xz":
-        import lzma  # noqa: PLC0415
+        import lzma  # noqa: PLC0415 -- see above
 
         return lzma.LZMAFile(source), (lzma.LZMAError,)
     if compression == "bzip2":
-        import bz2  # noqa: PLC0415
+        import bz2  # noqa: PLC0415 -- see above
 
         return bz2.BZ2File(source), ()
     if compression == "zstd":
-        import zstandard  # noqa: PLC0415
+        import zstandard  # noqa: PLC0415 -- see above
 
         reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX)
         stream = reader.stream_reader(source, read_across_frames=True)

@@ -62,6 +62,8 @@ def parse_headers(data: bytes) -> tuple[Member, int]:
 
 @given(_paths, files, _kept_xattrs, _numbers)
 def test_headers_of_files(path: bytes, item: File, attributes: Xattrs, numbers: list[int]) -> None:
+    if not isinstance(item, RegularFile):  # Linux has none of users' attributes there
+        attributes = tuple(pair for pair in attributes if not pair[0].startswith(b"user."))
     item = msgspec.structs.replace(item, xattrs=attributes)
     extents: list[tuple[int, int]] | None = None
     if isinstance(item, RegularFile) and numbers:

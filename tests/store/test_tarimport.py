@@ -337,6 +337,27 @@ def test_xattrs(
     assert xattrs_of(repository, headers).xattrs == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        (tarfile.SYMTYPE, {b"trusted.a"}),
+        (tarfile.FIFOTYPE, {b"trusted.a", b"system.posix_acl_access"}),
+        (tarfile.CHRTYPE, {b"trusted.a", b"system.posix_acl_access"}),
+        (tarfile.REGTYPE, {b"trusted.a", b"user.a", b"system.posix_acl_access"}),
+    ],
+)
+def test_attributes_that_linux_would_not_have(
+    repository: Repository, kind: bytes, kept: set[bytes]
+) -> None:
+    headers = {
+        "SCHILY.xattr.user.a": "1",
+        "SCHILY.xattr.trusted.a": "2",
+        "SCHILY.acl.access": "user::rw-,user:1234:r--,group::r--,mask::rw-,other::r--",
+    }
+    info = member("f", kind, linkname="target", pax_headers=headers)
+    assert {name for name, _ in Read(repository, archive(info)).file("f").xattrs} == kept
+
+
 def test_acls_decide_over_the_mode(repository: Repository) -> None:
     """The group's bits are the mask: so the kernel has it and GNU tar writes it, bsdtar not."""
     text = "user::rw-,user:1234:r--,group::r--,mask::rw-,other::r--"

@@ -77,11 +77,11 @@ class LiveMount:
                     hint="look under commits/, refs/ and history/",
                 )
             commit = lease_revision(self._repository, self._leases, revision)
-            if commit != shown:
+            if commit == shown:
+                self._leases.drop(commit)  # one is enough
+            else:
                 names = self._namespace.switch(commit)
                 await trio.to_thread.run_sync(_forget_names, names)
-                self._leases.drop(shown)
-                self._leases.hold(commit)  # in case the two share a byte
                 log.info("showing commit %s", commit.hex())
         return commit
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from blake3 import blake3
 
@@ -132,7 +132,10 @@ class Namespace:
         return self._trees.hits, self._trees.misses
 
     def switch(self, commit: Digest) -> list[bytes]:
-        """Show another commit, on which the caller has a lease, from now on.
+        """Show another commit, on which the caller has taken a lease, from now on.
+
+        The lease on the one that was shown is given back when the kernel knows none of its own
+        directories any more: it may be somebody's working directory.
 
         Returns the names in the root that lead elsewhere now, for the kernel to forget. What it
         knows under a number stays what it was; directories that are the same in both commits keep
@@ -155,6 +158,9 @@ class Namespace:
                 self._nodes[number].parent = new
         old.retired = True
         self._nodes[ROOT] = new
+        if self._leases is not None and old.commit is not None:
+            # All that is below it leads to it: it goes with the last directory or listing of it.
+            finalize(old, self._leases.drop, old.commit).atexit = False
         return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ import fcntl
 import os
 import struct
 from bisect import bisect
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -53,17 +54,26 @@ class Leases:
 
     def __init__(self, repository: Path) -> None:
         self._fd = os.open(repository / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        self._counts: Counter[int] = Counter()
 
     def hold(self, commit: Digest) -> bool:
         """Take a lease; False when the commit is being pruned at this moment.
 
-        Look for the commit *after* this: it may have been pruned just before.
+        Look for the commit *after* this: it may have been pruned just before. What is taken twice
+        must be given back twice.
         """
-        return _set(self._fd, fcntl.F_RDLCK, (position(commit), position(commit)))
+        place = position(commit)
+        is_held = _set(self._fd, fcntl.F_RDLCK, (place, place))
+        self._counts[place] += is_held
+        return is_held
 
     def drop(self, commit: Digest) -> None:
         """Give a lease back; harmless when there is none."""
-        _set(self._fd, fcntl.F_UNLCK, (position(commit), position(commit)))
+        place = position(commit)
+        self._counts[place] -= 1
+        if self._counts[place] <= 0:
+            del self._counts[place]
+            _set(self._fd, fcntl.F_UNLCK, (place, place))
 
     def close(self) -> None:
         """Give all back."""

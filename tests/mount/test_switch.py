@@ -4,6 +4,7 @@
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ostreefs_store.refs import delete_refs
 from ostreefs_store.repository import Repository
 from tests.support.commands import complaint, ostreefs, ostreefs_output
 from tests.support.commits import commit_directory, init_repository
-from tests.support.mounts import Mounted, mounted_in_background
+from tests.support.mounts import Mounted, mounted_in_background, wait_until
 from tests.support.trees import list_tree, make_small_tree, write
 
 pytestmark = pytest.mark.mount
@@ -114,6 +115,30 @@ def test_prune_keeps_what_is_shown_now(builds: Builds, mount: Mounted) -> None:
         report = prune(repository, Rules(refs_only=True))
     assert len(report.leased) == 1
     assert len(report.commits) == 2
+    assert list_tree(mount.path) == builds.expected(1)
+
+
+def test_prune_keeps_what_somebody_is_still_in(builds: Builds, mount: Mounted) -> None:
+    """A working directory goes on with its commit, for as long as it is one."""
+    held = os.open(mount.path / "usr/share/deep", os.O_RDONLY)
+    listing = os.scandir(mount.path / "usr/share/deep/er")
+    for name in ("two", "one", "two"):
+        ostreefs_output("switch", mount.path, name)
+    with Repository.open(builds.repository, writable=True) as repository:
+        with repository.index.transaction() as transaction:
+            delete_refs(transaction, "one")
+        report = prune(repository, Rules(refs_only=True))
+        assert len(report.leased) == 1
+        assert os.listdir(held) == ["er"]
+        fd = os.open("er/file", os.O_RDONLY, dir_fd=held)
+        assert os.read(fd, 10) == b"one"
+        assert [entry.name for entry in listing] == ["file"]
+        os.close(fd)
+        os.close(held)
+        listing.close()
+        if os.geteuid() == 0:  # let the kernel forget what nobody uses
+            subprocess.run(["mount", "-i", "-o", "remount,ro", mount.path], check=True)
+            wait_until(lambda: not prune(repository, Rules(refs_only=True)).leased, "its end")
     assert list_tree(mount.path) == builds.expected(1)
 
 

@@ -42,6 +42,22 @@ def test_what_is_held_is_found(folder: Path) -> None:
     assert find_leased(folder, commits) == set()
 
 
+def test_each_hold_needs_a_drop(folder: Path) -> None:
+    """Of two commits that share a byte, too."""
+    one, other = Digest(b"a" * 32), Digest(b"a" * 31 + b"b")
+    with Leases(folder) as leases:
+        for commit in (one, one, other):
+            assert leases.hold(commit)
+        for commit in (one, other):
+            leases.drop(commit)
+            assert find_leased(folder, [one]) == {one}
+        leases.drop(one)
+        assert find_leased(folder, [one]) == set()
+        leases.drop(one)
+        assert leases.hold(one)
+        assert find_leased(folder, [one]) == {one}
+
+
 def test_neighbours_are_told_apart(folder: Path) -> None:
     """The kernel joins locks on bytes that stand side by side."""
     row = [Digest((number << 193).to_bytes(32, "big")) for number in range(10)]

@@ -55,7 +55,7 @@ STORE_OPERATIONS: dict[str, set[str]] = {
     "scan": {"redescribe"},
     "reader": {"known", "verify"},
     "consume": set(),
-    "ingest": {"batch", "consume", "known", "reader", "scan"},
+    "ingest": {"batch", "consume", "known", "reader", "redescribe", "scan"},
     "merge": {"batch"},
     "retouch": {"batch"},
     "upper": {"batch", "ingest", "scan"},

@@ -56,6 +56,18 @@ class Batch:
             raise ObjectMissingError("tree", digest)
         return read_tree(encoded)
 
+    def keep_trees_of(self, root: Digest) -> None:
+        """Drop the trees that `root` does not reach: those of sources that were laid over."""
+        kept: dict[Digest, bytes] = {}
+        pending = [root]
+        while pending:
+            digest = pending.pop()
+            encoded = self.trees.get(digest)
+            if encoded is not None and digest not in kept:
+                kept[digest] = encoded
+                pending += [e.digest for e in read_tree(encoded).entries if e.is_tree]
+        self.trees = kept
+
     def read_file(self, snapshot: Snapshot, digest: Digest) -> File:
         """A file object that is here or in the index. Raises `ObjectMissingError`."""
         encoded = self.files.get(digest) or snapshot.find_file(digest)

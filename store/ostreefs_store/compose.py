@@ -96,6 +96,8 @@ class _Composition:
         if self._recipe.overrides:
             with self._repository.index.snapshot() as snapshot:
                 root = override_modes(snapshot, self._batch, root, self._recipe.overrides)
+        if len(self._recipe.sources) > 1 or self._recipe.base or self._recipe.overrides:
+            self._batch.keep_trees_of(root)
         return Composed(root, self._directories, self._read_files, self._read_bytes)
 
     def _read(self, source: Source) -> Layer | WholeTree:

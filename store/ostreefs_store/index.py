@@ -326,7 +326,8 @@ class Transaction(Snapshot):
         """
         items = sorted(files)
         if self.count("files"):
-            items = [item for item in items if not self._is_known_file(item[0])]
+            with self._transaction.cursor(self._files) as cursor:
+                items = [item for item in items if not self._is_known_file(cursor, item[0])]
         for (one, _), (other, _) in pairwise(items):
             if one[:7] == other[:7] and file_number(one) == file_number(other):
                 self._record_collision(one, other)
@@ -334,16 +335,15 @@ class Transaction(Snapshot):
             cursor.putmulti(items)
         return {digest for digest, _ in items}
 
-    def _is_known_file(self, digest: bytes) -> bool:
+    def _is_known_file(self, cursor: Any, digest: bytes) -> bool:
         """Whether a file object is here; records a collision with another one that is."""
         number = file_number(digest)
-        with self._transaction.cursor(self._files) as cursor:
-            found = cursor.set_range((number << 2).to_bytes(8, "big"))
-            while found and file_number(cursor.key()) == number:
-                if cursor.key() == digest:
-                    return True
-                self._record_collision(cursor.key(), digest)
-                found = cursor.next()
+        found = cursor.set_range((number << 2).to_bytes(8, "big"))
+        while found and (key := cursor.key())[:7] == digest[:7] and file_number(key) == number:
+            if key == digest:
+                return True
+            self._record_collision(key, digest)
+            found = cursor.next()
         return False
 
     def put_trees(self, trees: Iterable[tuple[bytes, bytes]]) -> None:

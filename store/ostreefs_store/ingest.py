@@ -25,10 +25,12 @@ from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.parallel import map_unordered
 from ostreefs_store.reader import FileReader, Job, Stored
+from ostreefs_store.redescribe import Redescriber, Suspects
 from ostreefs_store.scan import Scanner, SourceDirectory, SourceOptions
 from ostreefs_store.space import check_free_space
 from ostreefs_store.statcache import (
     FACTS,
+    NO_DIGEST,
     UNKNOWN,
     DirectoryRecord,
     encode_record,
@@ -135,14 +137,16 @@ class _Ingest:
         self._read_files = self._read_bytes = 0
 
     def run(self, source_fd: int) -> Ingested:
-        jobs = self._jobs(source_fd)
-        for answer in map_unordered(self._reader.store_batch, jobs):
-            for number, stored in answer:
-                self._record(self._directories[number], stored)
+        self._read(source_fd, self._walk(source_fd))
+        suspects = [
+            Suspects(number, directory.path, directory.candidates)
+            for number, directory in enumerate(self._directories)
+            if directory.candidates
+        ]
+        if suspects:
+            self._read(source_fd, self._redescribe(source_fd, suspects))
         self._settle_taken()
         self._batch.files.update(self._scanner.special_files)
-        self._batch.files.update(self._scanner.redescriber.files)
-        self._batch.twins.update(self._scanner.redescriber.twins)
         for directory in reversed(self._directories):
             self._finish(directory)
         directories = self._directories
@@ -154,14 +158,51 @@ class _Ingest:
             read_bytes=self._read_bytes,
         )
 
-    def _jobs(self, source_fd: int) -> Iterator[Job]:
-        """Walk; gather the files that must be read into jobs of a fair size."""
-        job: Job = []
-        count = volume = 0
+    def _walk(self, source_fd: int) -> Iterator[tuple[int, list[int]]]:
+        """Every directory: its number, the positions of its files that must be read."""
         for number, directory in enumerate(self._scanner.walk(source_fd)):
             self._directories.append(directory)
+            yield number, directory.pending
+
+    def _redescribe(
+        self, source_fd: int, suspects: list[Suspects]
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Find the objects of files with new metadata; those that must be read after all."""
+        redescriber = Redescriber(self._snapshot, source_fd, self._reader.modifiers, suspects)
+        answers = map_unordered(redescriber.describe, redescriber.batches())
+        for answer in list(answers):
+            for number, described in answer:
+                self._take_described(self._directories[number], described)
+                digests = self._directories[number].digests
+                left = [c.position for c in self._directories[number].candidates]
+                yield number, [position for position in left if digests[position] == NO_DIGEST]
+
+    def _take_described(
+        self, directory: SourceDirectory, described: list[tuple[int, Digest, bytes]]
+    ) -> None:
+        before = {c.position: c.before for c in directory.candidates}
+        holders = self._snapshot.find_holders([before[position] for position, _, _ in described])
+        for position, digest, encoded in described:
+            directory.digests[position] = digest
+            self._batch.files[digest] = encoded
+            if directory.facts[position * FACTS + 1]:
+                old = before[position]
+                self._batch.twins[digest] = Digest(holders.get(old, old))
+
+    def _read(self, source_fd: int, wanted: Iterator[tuple[int, list[int]]]) -> None:
+        """Read files, given by the number of their directory and their positions in it."""
+        for answer in map_unordered(self._reader.store_batch, self._jobs(source_fd, wanted)):
+            for number, stored in answer:
+                self._record(self._directories[number], stored)
+
+    def _jobs(self, source_fd: int, wanted: Iterator[tuple[int, list[int]]]) -> Iterator[Job]:
+        """Gather files that must be read into jobs of a fair size."""
+        job: Job = []
+        count = volume = 0
+        for number, positions in wanted:
+            directory = self._directories[number]
             files: list[tuple[int, str]] = []
-            for position in directory.pending:
+            for position in positions:
                 if not files:
                     job.append((number, directory.path, files))
                 files.append((position, directory.names[position]))

@@ -9,10 +9,11 @@ put back, so the file is read.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import encode_file, file_digest, read_file
+from ostreefs_store.errors import SourceChangedError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.modifiers import Modifiers
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ostreefs_store.index import Snapshot
+
+
+_BATCH_FILES = 1024
 
 
 class Candidate(NamedTuple):
@@ -32,43 +36,81 @@ class Candidate(NamedTuple):
     before: Digest
 
 
-class Redescriber:
-    """Finds the objects of such files. They may be in the index already."""
+class Suspects(NamedTuple):
+    """The candidates of one directory: its number, its path in the source."""
 
-    def __init__(self, snapshot: Snapshot | None, modifiers: Modifiers) -> None:
-        self._snapshot = snapshot
+    number: int
+    path: bytes
+    candidates: list[Candidate]
+
+
+Described = tuple[int, list[tuple[int, Digest, bytes]]]
+"""(number of a directory, [(position, new file digest, canonical bytes), …]): those candidates
+for which that is certain. They may be in the index already."""
+
+
+class Redescriber:
+    """Finds the new objects of candidates; `describe` is for workers.
+
+    They are forked with everything that they need; only numbers of suspects are sent to them.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, source_fd: int, modifiers: Modifiers, suspects: list[Suspects]
+    ) -> None:
+        self._source_fd = source_fd
         self._modifiers = modifiers
         self._is_plain = modifiers == Modifiers()
-        self.files: list[tuple[Digest, bytes]] = []
-        """File objects (digest, canonical bytes)."""
-        self.twins: dict[Digest, Digest] = {}
-        """Those of them that have content, and their holders."""
+        self._suspects = suspects
+        digests = {c.before for directory in suspects for c in directory.candidates}
+        self._before = snapshot.find_files(sorted(digests))
 
-    def describe(self, fd: int, candidates: list[Candidate]) -> Iterator[tuple[int, Digest]]:
-        """(position, new object) of each candidate of one directory for which that is certain.
+    def batches(self) -> Iterator[list[int]]:
+        """Numbers of suspects, in portions of a fair size."""
+        batch: list[int] = []
+        count = 0
+        for number, directory in enumerate(self._suspects):
+            batch.append(number)
+            count += len(directory.candidates)
+            if count >= _BATCH_FILES:
+                yield batch
+                batch, count = [], 0
+        if batch:
+            yield batch
 
-        Raises `OSError` with the name of a file whose xattrs cannot be read.
+    def describe(self, batch: list[int]) -> list[Described]:
+        """The new objects of some suspects.
+
+        Raises `OSError` with the path of what cannot be looked at, `SourceChangedError`.
         """
-        assert self._snapshot is not None, "who knows nothing has no candidates"
-        before = self._snapshot.find_files([candidate.before for candidate in candidates])
-        described: list[tuple[Candidate, Digest, bytes, RegularFile]] = []
-        with _working_directory(fd):
-            for candidate in candidates:
-                old = before.get(candidate.before)
-                file = None if old is None else self._new_file(candidate, old)
-                if file is not None:
-                    encoded = encode_file(file)
-                    described.append((candidate, file_digest(encoded), encoded, file))
-        holders = self._snapshot.find_holders([candidate.before for candidate, *_ in described])
-        for candidate, digest, encoded, file in described:
-            self.files.append((digest, encoded))
-            if file.size:
-                self.twins[digest] = Digest(holders.get(candidate.before, candidate.before))
-            yield candidate.position, digest
+        previous = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return [self._describe_directory(self._suspects[number]) for number in batch]
+        finally:
+            os.fchdir(previous)
+            os.close(previous)
 
-    def _new_file(self, candidate: Candidate, encoded: bytes) -> RegularFile | None:
+    def _describe_directory(self, directory: Suspects) -> Described:
+        described = []
+        try:
+            with open_beneath(self._source_fd, directory.path) as fd:
+                # listxattr(2) takes no descriptor of a directory, and going through
+                # /proc/self/fd costs twice.
+                os.fchdir(fd)
+                for candidate in directory.candidates:
+                    new = self._describe(candidate)
+                    if new is not None:
+                        described.append((candidate.position, *new))
+        except OSError as error:
+            name = error.filename if isinstance(error.filename, str) else ""
+            path = os.path.join(directory.path, os.fsencode(name))
+            raise of_source(error, path) from None
+        return directory.number, described
+
+    def _describe(self, candidate: Candidate) -> tuple[Digest, bytes] | None:
         """The file object of a candidate; None when its metadata are what they were."""
-        old = read_file(encoded)
+        encoded = self._before.get(candidate.before)
+        old = None if encoded is None else read_file(encoded)
         if not isinstance(old, RegularFile):
             return None
         xattrs = read_xattrs(candidate.name) if self._modifiers.xattrs else ()
@@ -78,21 +120,14 @@ class Redescriber:
             file = RegularFile(mode, found.st_uid, found.st_gid, xattrs, old.content, old.size)
         else:
             file = self._modifiers.regular_file(candidate.found, xattrs, old.content)
-        return None if file == old else file
+        if file == old:
+            return None
+        encoded = encode_file(file)
+        return file_digest(encoded), encoded
 
 
-@contextmanager
-def _working_directory(fd: int) -> Iterator[None]:
-    """Look up names in a directory.
-
-    listxattr(2) takes no descriptor of one, and going through ``/proc/self/fd`` costs twice.
-    """
-    previous = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fchdir(fd)
-        try:
-            yield
-        finally:
-            os.fchdir(previous)
-    finally:
-        os.close(previous)
+def of_source(error: OSError, path: bytes) -> Exception:
+    """The error with the path in the source; what has vanished has changed."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return SourceChangedError(path)
+    return OSError(error.errno, error.strerror, os.fsdecode(path))

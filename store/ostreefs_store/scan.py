@@ -34,7 +34,7 @@ from ostreefs_store.model import (
 )
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.names import RESERVED_XATTR_PREFIX
-from ostreefs_store.redescribe import Candidate, Redescriber
+from ostreefs_store.redescribe import Candidate, of_source
 from ostreefs_store.statcache import (
     FACTS,
     KEPT_CTIME,
@@ -66,12 +66,14 @@ class SourceDirectory:
     """One directory of the source, as the walk found it.
 
     `names`, `facts` (`FACTS` numbers each) and `digests` are of its files, that is, of everything
-    but directories; `pending` are the positions of those that must be read to have a digest.
+    but directories; `pending` are the positions of those that must be read to have a digest, and
+    `candidates` those that may have new metadata alone.
     An `unchanged` directory has the files of its `record` and carries none of its own. One that is
     `recognised` is known to be `tree`, and neither it nor what is below it was looked at.
     """
 
     __slots__ = (
+        "candidates",
         "ctime",
         "digests",
         "facts",
@@ -102,6 +104,7 @@ class SourceDirectory:
         self.facts: list[int] = []
         self.digests: list[Digest] = []
         self.pending: list[int] = []
+        self.candidates: list[Candidate] = []
         self.subdirectories: list[tuple[str, SourceDirectory]] = []
         self.skipped: tuple[bytes, ...] = ()
         self.record: DirectoryRecord | None = None
@@ -182,7 +185,6 @@ class Scanner:
         self.started = time.time_ns()
         self.special_files: list[tuple[Digest, bytes]] = []
         """File objects (digest, canonical bytes) of symlinks, fifos and devices that were read."""
-        self.redescriber = Redescriber(snapshot, modifiers)
 
     def walk(self, source_fd: int) -> Iterator[SourceDirectory]:
         """Yield every directory, parents first; the root has an empty path.
@@ -216,7 +218,7 @@ class Scanner:
         except NotADirectoryError:
             raise SourceChangedError(parent.path_of(name)) from None
         except OSError as error:
-            raise _of_source(error, parent.path_of(name)) from None
+            raise of_source(error, parent.path_of(name)) from None
 
     def _scan(self, fd: int, path: bytes) -> tuple[SourceDirectory, list[str]]:
         """Look at one directory; also the names of its subdirectories.
@@ -303,7 +305,7 @@ class Scanner:
                 try:
                     found = entry.stat(follow_symlinks=False)
                 except OSError as error:
-                    raise _of_source(error, directory.path_of(entry.name)) from None
+                    raise of_source(error, directory.path_of(entry.name)) from None
                 stats.append(found)
                 names.append(entry.name)
                 facts += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -314,7 +316,6 @@ class Scanner:
         """Find the digest of each file without reading content, where that can be done."""
         known = {} if directory.record is None else directory.record.files()
         directory.digests = [NO_DIGEST] * len(stats)
-        candidates: list[Candidate] = []
         for position, (name, found) in enumerate(zip(directory.names, stats, strict=True)):
             facts = directory.facts_of(position)
             before = known.get(name)
@@ -325,7 +326,7 @@ class Scanner:
                 if own is not None:
                     directory.digests[position] = own
                 elif before is not None and _only_ctime_differs(before[0], facts):
-                    candidates.append(Candidate(position, name, found, before[1]))
+                    directory.candidates.append(Candidate(position, name, found, before[1]))
                 else:
                     directory.pending.append(position)
             elif stat.S_ISSOCK(found.st_mode):
@@ -336,8 +337,6 @@ class Scanner:
                 digest = file_digest(encoded)
                 directory.digests[position] = digest
                 self.special_files.append((digest, encoded))
-        if candidates:
-            self._describe_anew(directory, fd, candidates)
 
     def _find_own(self, fd: int, name: str, found: os.stat_result) -> Digest | None:
         """The object of which this file is a hard link."""
@@ -345,29 +344,13 @@ class Scanner:
             return None
         return self._recognise(found, f"/proc/self/fd/{fd}/{name}")
 
-    def _describe_anew(
-        self, directory: SourceDirectory, fd: int, candidates: list[Candidate]
-    ) -> None:
-        """Find the objects of files whose metadata alone have changed; the rest is to be read."""
-        try:
-            for position, digest in self.redescriber.describe(fd, candidates):
-                directory.digests[position] = digest
-        except OSError as error:
-            name = os.fsdecode(error.filename)
-            raise _of_source(error, directory.path_of(name)) from None
-        directory.pending += [
-            candidate.position
-            for candidate in candidates
-            if directory.digests[candidate.position] == NO_DIGEST
-        ]
-
     def _read_special(
         self, directory: SourceDirectory, fd: int, name: str, found: os.stat_result
     ) -> File:
         try:
             return special_file(fd, name, found, self._modifiers)
         except OSError as error:
-            raise _of_source(error, directory.path_of(name)) from None
+            raise of_source(error, directory.path_of(name)) from None
 
 
 def _has_same_files(fd: int, record: DirectoryRecord) -> bool:
@@ -408,10 +391,3 @@ def special_file(fd: int, name: str, found: os.stat_result, modifiers: Modifiers
     kind = CharDevice if stat.S_ISCHR(found.st_mode) else BlockDevice
     major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
     return kind(mode, uid, gid, xattrs, major, minor)
-
-
-def _of_source(error: OSError, path: bytes) -> Exception:
-    """The error with the path in the source; what has vanished has changed."""
-    if isinstance(error, FileNotFoundError):
-        return SourceChangedError(path)
-    return OSError(error.errno, error.strerror, os.fsdecode(path))

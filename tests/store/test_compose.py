@@ -19,6 +19,7 @@ from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.repository import Repository
 from ostreefs_store.retouch import ModeOverride, parse_overrides
 from ostreefs_store.scan import SourceOptions
+from ostreefs_store.traverse import find_node, iter_nodes
 from tests.support.trees import (
     MESSAGE,
     check_out,
@@ -162,11 +163,17 @@ def test_marks_of_an_ordinary_user(repository: Repository, base: Path, tmp_path:
 
 def test_a_commit_under_a_directory(repository: Repository, base: Path, tmp_path: Path) -> None:
     mesa = write(tmp_path / "mesa/usr/lib/libtool.so", b"mine").parents[2]
-    composed, _ = make(repository, Recipe([Source("ref", "base"), Source("dir", str(mesa))]))
+    recipe = Recipe([Source("ref", "base"), Source("dir", str(mesa))])
+    composed, batch = make(repository, recipe)
     check_out(repository, tmp_path / "out", "made")
     assert (tmp_path / "out/usr/lib/libtool.so").read_bytes() == b"mine"
     assert (tmp_path / "out/usr/lib/same").read_bytes() == b"same content"
     assert composed.read_files == 1
+    with repository.index.snapshot() as snapshot:
+        reached = {
+            n.digest for n in iter_nodes(snapshot, find_node(snapshot, composed.root, b"/"))
+        }
+    assert set(batch.trees) <= reached, "trees that were laid over are not kept"
 
 
 @pytest.mark.root

@@ -37,7 +37,7 @@ def _run(session: Session) -> Outcome:
     found = {each.subject: each for each in series}
     if _DIFF in found and _START in found:
         pairs = zip(found[_DIFF].values, found[_START].values, strict=True)
-        beyond = tuple(Sample(max(0.0, whole - start) * 1000) for whole, start in pairs)
+        beyond = tuple(Sample((whole - start) * 1000) for whole, start in pairs)
         series = (*series, Series(_BEYOND, beyond, "ms"))
     return Outcome("diff", series, failures, _ROWS)
 

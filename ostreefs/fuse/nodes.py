@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -132,6 +133,32 @@ class DateNode(Node):
     def __init__(self, parent: Node | None, name: bytes, number: int, day: int) -> None:
         super().__init__(parent, name, number)
         self.day = day
+
+
+class Forgotten:
+    """Where the directories are that the kernel has dropped, the last ones of them.
+
+    It asks for one again when somebody has a file handle of it: a server of NFS.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._places: OrderedDict[int, tuple[int, bytes]] = OrderedDict()
+
+    def add(self, node: Node) -> None:
+        """Remember the number of a node's parent, and its name there."""
+        if node.parent is not None:
+            self._places[node.number] = node.parent.number, node.name
+            self._places.move_to_end(node.number)
+            if len(self._places) > self._limit:
+                self._places.popitem(last=False)
+
+    def find(self, number: int) -> tuple[int, bytes]:
+        """The number of the parent, and the name. Raises `StaleError`."""
+        place = self._places.get(number)
+        if place is None:
+            raise StaleError(number)
+        return place
 
 
 class Numbers(Protocol):

@@ -27,6 +27,7 @@ from blake3 import blake3
 from ostreefs.fuse.listing import Listed, Listing, Resolve
 from ostreefs.fuse.nodes import (
     Attributes,
+    Forgotten,
     Found,
     LinkNode,
     Node,
@@ -59,6 +60,10 @@ _COLLIDED_BIT = 1 << (FILE_NUMBER_BITS - 1)
 _NODE_MASK = _COLLIDED_BIT - 1
 
 _CACHED_ENTRIES = 50_000
+_FORGOTTEN = 16_384
+"""Directories whose file handles can be used after the kernel has dropped them: 250 bytes each."""
+_DEPTH_MAX = 4096
+_DOTS = {b".", b".."}
 
 
 class _TreeCache:
@@ -118,6 +123,7 @@ class Namespace:
         self._generation = 0
         self._given: WeakValueDictionary[int, Node] = WeakValueDictionary()
         """Nodes of which the kernel may yet be told: no other one gets their numbers."""
+        self._forgotten = Forgotten(_FORGOTTEN)
         self._virtual = Virtual(repository.index, self)
 
     @property
@@ -172,19 +178,52 @@ class Namespace:
 
         ``.`` is there in everything: so the kernel asks for a number that it has forgotten.
         """
-        if name == b".":
-            return Found(name, self.attributes(parent), self._nodes.get(parent))
+        if name in _DOTS:
+            return self._lookup_dots(parent, name)
         node = self._directory(parent)
-        if name == b"..":
-            above = node.parent or node
-            return Found(name, self.attributes(above.number), above)
         with self._index.snapshot() as snapshot:
-            if isinstance(node, TreeNode):
-                entry = self._trees.get(snapshot, node.digest).get(name)
-                if entry is None:
-                    return None
-                return self._resolve_tree_entries(snapshot, node, [entry])[0]
-            return self._lookup_virtual(snapshot, node, name)
+            return self._find_child(snapshot, node, name)
+
+    def _lookup_dots(self, number: int, name: bytes) -> Found:
+        if number & (_FILE_BIT | _COLLIDED_BIT):
+            if name == b"..":
+                raise NotADirectoryError(number)
+            return Found(name, self.attributes(number), None)
+        with self._index.snapshot() as snapshot:
+            if name == b"..":
+                node = self._node(number)
+                node = node.parent or node
+                node = self._nodes.get(node.number, node)
+            else:
+                node = self._nodes.get(number) or self._recall(snapshot, number)
+            return Found(name, self._node_attributes(snapshot, node), node)
+
+    def _find_child(self, snapshot: Snapshot, node: Node, name: bytes) -> Found | None:
+        if isinstance(node, TreeNode):
+            entry = self._trees.get(snapshot, node.digest).get(name)
+            if entry is None:
+                return None
+            return self._resolve_tree_entries(snapshot, node, [entry])[0]
+        return self._lookup_virtual(snapshot, node, name)
+
+    def _recall(self, snapshot: Snapshot, number: int) -> Node:
+        """The directory or link that had a number when it was forgotten. Raises `StaleError`."""
+        names: list[bytes] = []
+        above = number
+        while above not in self._nodes:
+            if len(names) > _DEPTH_MAX:
+                raise StaleError(number)
+            above, name = self._forgotten.find(above)
+            names.append(name)
+        node = self._nodes[above]
+        for name in reversed(names):
+            found = self._find_child(snapshot, node, name)
+            if found is None or found.node is None:
+                raise StaleError(number)
+            node = found.node
+        if node.number != number:
+            raise StaleError(number)
+        return node
 
     def is_fixed(self, number: int) -> bool:
         """Whether what a directory holds changes only with a `switch`, if ever."""
@@ -301,6 +340,7 @@ class Namespace:
         node.lookups -= count
         if node.lookups <= 0 and node.parent is not None:
             del self._nodes[number]
+            self._forgotten.add(node)
             if number in self._leased:
                 self._give_back(node)
             key = node.parent.key, node.name
@@ -391,7 +431,9 @@ class Namespace:
     def _is_promised(self, number: int, parent: Node, name: bytes) -> bool:
         """Whether another entry was given a number of which the kernel has not been told yet."""
         node = self._given.get(number)
-        return node is not None and (node.parent is not parent or node.name != name)
+        if node is None or node.parent is None:
+            return node is not None
+        return node.parent.key != parent.key or node.name != name
 
     def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
         if isinstance(node, TreeNode):

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 from contextlib import contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyfuse3
@@ -86,13 +87,32 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         with _errors_of_libfuse(request.mount_point):
             pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
         logging.getLogger(pyfuse3.__name__).addFilter(is_news)
-        try:
+        with _closing_mount() as was_usable:
             widen_read_ahead(resolved, _READ_AHEAD_KB)
             live = LiveMount(repository, namespace, leases)
             follow = request.revision if request.follow else None
-            trio.run(_main, ready, live, statistics, resolved, follow)
-        finally:
-            pyfuse3.close(unmount=True)
+
+            def announce() -> None:
+                was_usable.set()
+                ready()
+
+            trio.run(_main, announce, live, statistics, resolved, follow)
+
+
+@contextmanager
+def _closing_mount() -> Iterator[Event]:
+    """Unmount in the end; but not where a mount that could be used ends with an error.
+
+    Whoever works there must see that it is gone, rather than an empty directory. The event is to
+    be set once the mount can be used.
+    """
+    was_usable = Event()
+    try:
+        yield was_usable
+    except BaseException:
+        pyfuse3.close(unmount=not was_usable.is_set())
+        raise
+    pyfuse3.close(unmount=True)
 
 
 def _make_namespace(

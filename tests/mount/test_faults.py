@@ -14,7 +14,7 @@ import pytest
 
 from ostreefs_store.model import Digest
 from ostreefs_store.repository import Repository
-from tests.support.commands import command, complaint, ostreefs, run
+from tests.support.commands import OURSELVES, command, complaint, ostreefs, run
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
 from tests.support.mounts import (
     Mounted,
@@ -194,6 +194,56 @@ def test_a_mount_that_hangs_is_not_replaced(mount: Mounted) -> None:
     finally:
         os.kill(mount.pid, signal.SIGCONT)
     assert (mount.path / "other").read_bytes() == b"other"
+
+
+BUGGY = """
+import sys
+from pathlib import Path
+from ostreefs.fuse import serve
+
+async def obey(signals, statistics):
+    async for _ in signals:
+        raise RuntimeError("a bug")
+
+serve.obey = obey
+request = serve.MountRequest(Path(sys.argv[1]), "main", Path(sys.argv[2]))
+serve.serve(request, lambda: print("ready", flush=True))
+"""
+
+
+def test_a_daemon_that_ends_with_an_error(repository: Path, tmp_path: Path) -> None:
+    """Nobody is to take the place where it was for an empty directory."""
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    process = subprocess.Popen(
+        [OURSELVES.python, "-c", BUGGY, repository, mnt],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **OURSELVES.popen_arguments(),
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGUSR1)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert b"RuntimeError: a bug" in said
+        with pytest.raises(OSError, match="Transport endpoint is not connected"):
+            os.listdir(mnt)
+    finally:
+        clean_up(mnt, process)
+
+
+def test_a_mount_that_hangs_can_be_taken_down(mount: Mounted) -> None:
+    assert mount.process is not None
+    os.kill(mount.pid, signal.SIGSTOP)
+    try:
+        done = ostreefs("umount", "-l", mount.path, timeout=20)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert not is_mounted(mount.path)
+    finally:
+        os.kill(mount.pid, signal.SIGCONT)
+    assert mount.process.wait(20) == 0
 
 
 def _kill(mount: Mounted) -> None:

@@ -12,7 +12,7 @@ from ostreefs_store.fsck import check_repository
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
 from tests.property.strategies import Plan, fresh_place, make_tree, plans
-from tests.support.damage import flip, repair, replace
+from tests.support.damage import flip, repair, replace, truncate
 from tests.support.trees import check_out, ingest, list_tree, new_repository, problems_of
 
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -20,7 +20,7 @@ few = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 FILE_DAMAGE: list[Callable[[Path], object]] = [
     flip,
     lambda p: p.unlink(),
-    lambda p: os.truncate(p, 0),
+    lambda p: truncate(p, 0),
     lambda p: p.chmod(0),
     lambda p: replace(p, Path.mkdir),
     lambda p: replace(p, lambda q: q.symlink_to(q.name)),

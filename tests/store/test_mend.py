@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Path:
     write(source / "dir/sub/file", b"a file", 0o755)
     write(source / "dir/other", b"another file")
     write(source / "dir/empty")
-    write(source / "dir/private", b"a private file", 0o200)
+    write(source / "dir/private", b"a private file", 0o200 if os.geteuid() == 0 else 0o600)
     (source / "dir/link").symlink_to("file")
     os.mkfifo(source / "dir/fifo", 0o640)
     if os.geteuid() == 0:

@@ -253,7 +253,8 @@ def test_a_suspect_that_is_whole(committed: Repository, source: Path, tmp_path: 
 
 def test_from_an_object_of_the_same_content(committed: Repository, source: Path) -> None:
     digest, victim = object_at(committed, VICTIM)
-    twin = RegularFile(0o600, 0, 0, (), content_digest(CONTENT), len(CONTENT))
+    uid, gid = os.geteuid(), os.getegid()
+    twin = RegularFile(0o600, uid, gid, (), content_digest(CONTENT), len(CONTENT))
     inode = write(committed.path / "tmp/new", CONTENT, 0o600)
     os.utime(inode, (0, 0))
     with committed.index.transaction() as transaction:

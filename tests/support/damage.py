@@ -2,7 +2,9 @@
 """Damaging object files, and finding them."""
 
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ostreefs_store.fsck import check_repository
@@ -15,11 +17,27 @@ from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
 
 
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Let its owner write to a file while the block runs, whatever its mode."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(0o600)
+    yield
+    path.chmod(mode)
+
+
 def flip(path: Path) -> None:
     """Change one bit; the size stays."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    with writable(path):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+
+def truncate(path: Path, size: int) -> None:
+    """Cut a file short."""
+    with writable(path):
+        os.truncate(path, size)
 
 
 def replace(path: Path, make: Callable[[Path], object]) -> None:
@@ -29,8 +47,8 @@ def replace(path: Path, make: Callable[[Path], object]) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "truncated": lambda p: os.truncate(p, 5),
-    "emptied": lambda p: os.truncate(p, 0),
+    "truncated": lambda p: truncate(p, 5),
+    "emptied": lambda p: truncate(p, 0),
     "flipped": flip,
     "missing": lambda p: p.unlink(),
     "mode": lambda p: p.chmod(0o640),

@@ -103,28 +103,40 @@ def _run(strace: Sequence[Word], words: Sequence[Word]) -> Done:
 
 
 def _find_points(trace: str, place: Path, *, every: bool) -> Iterator[tuple[Fault, str]]:
-    """Faults for the calls that are about something under `place`."""
-    numbers: Counter[tuple[str, str]] = Counter()
+    """Faults for the calls that are about something under `place`.
+
+    strace makes the call of this number fail in every thread, so none of them may be elsewhere.
+    """
+    calls = list(_find_calls(trace, place))
+    elsewhere = {(call, number) for call, number, about, _ in calls if about is None}
     seen: set[Fault] = set()
     kinds: Counter[tuple[str, str]] = Counter()
-    for line in trace.splitlines():
-        match = _LINE.match(line)
-        if match is None:  # the end of an unfinished call, or of a process
-            continue
-        call, rest = match["call"], match["rest"]
-        numbers[match["thread"], call] += 1
-        about = _find_kind(rest, place)
-        if about is None or (call == "openat" and "O_CREAT" not in rest):
+    for call, number, about, line in calls:
+        if about is None or (call, number) in elsewhere:
             continue
         kinds[call, about] += 1
         usual = "EIO" if call in _READING or "sync" in call else "ENOSPC"
         is_first = kinds[call, about] == 1
         errors = ("ENOSPC", "EIO") if every and is_first and "wr" in call else (usual,)
         for error in errors if every or is_first else ():
-            fault = Fault(call, numbers[match["thread"], call], error)
+            fault = Fault(call, number, error)
             if fault not in seen:
                 seen.add(fault)
                 yield fault, line
+
+
+def _find_calls(trace: str, place: Path) -> Iterator[tuple[str, int, str | None, str]]:
+    """Every call: its name, its number in its thread, what it is about, and the line."""
+    numbers: Counter[tuple[str, str]] = Counter()
+    for line in trace.splitlines():
+        match = _LINE.match(line)
+        if match is None:  # the end of an unfinished call, or of a process
+            continue
+        call, rest = match["call"], match["rest"]
+        numbers[match["thread"], call] += 1
+        is_reading = call == "openat" and "O_CREAT" not in rest
+        about = None if is_reading else _find_kind(rest, place)
+        yield call, numbers[match["thread"], call], about, line
 
 
 def _find_kind(rest: str, place: Path) -> str | None:

@@ -33,7 +33,7 @@ _ostreefs_candidates() {
             ;;
         mount-options)
             if [[ $cur == *,* ]]; then before=${cur%,*},; fi
-            for name in allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open; do
+            for name in allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open follow; do
                 printf '%s\n' "$before$name"
             done
             ;;

@@ -205,7 +205,7 @@ complete -c ostreefs -n '__ostreefs_at mount' -l rw -d 'with a writable layer on
 complete -c ostreefs -n '__ostreefs_at mount' -l upper -r -f -a '(__fish_complete_directories)' -d 'the writable layer; without it changes are thrown away'
 complete -c ostreefs -n '__ostreefs_at mount' -l foreground -d 'serve until unmounted, log on stderr'
 complete -c ostreefs -n '__ostreefs_at mount' -l log-file -r -F -d 'log there (in the background the default is syslog)'
-complete -c ostreefs -n '__ostreefs_at mount' -s o -r -f -a '(__fish_append , allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open)' -d 'comma-separated: allow_other, allow_root, suid, dev, noexec, uid=, gid=, …'
+complete -c ostreefs -n '__ostreefs_at mount' -s o -r -f -a '(__fish_append , allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open follow)' -d 'comma-separated: allow_other, allow_root, suid, dev, noexec, uid=, gid=, …'
 complete -c ostreefs -n '__ostreefs_at mount -eq 0' -f -a '(__ostreefs_refs)'
 complete -c ostreefs -n '__ostreefs_at mount -ge 1' -f -a '(__fish_complete_directories)'
 

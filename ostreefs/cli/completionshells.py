@@ -31,6 +31,7 @@ MOUNT_OPTIONS = (
     "gid=",
     "stats=",
     "verify=open",
+    "follow",
 )
 
 # ---- bash

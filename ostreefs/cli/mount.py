@@ -51,18 +51,18 @@ def run_mount(arguments: Arguments) -> int:
     if len(arguments.words) != expected:
         wanted = "--all MOUNTPOINT" if arguments.all else "REV MOUNTPOINT"
         raise UsageError(f"mount needs {wanted}")
-    if arguments.all and arguments.follow:
+    options = parse_options(arguments.options)
+    follow = arguments.follow or options.follow
+    if arguments.all and follow:
         raise UsageError("--follow is for a mount of one ref; with --all every ref is followed")
     if arguments.upper is not None and not arguments.rw:
         raise UsageError("--upper is for --rw")
-    if arguments.rw and (arguments.all or arguments.follow or arguments.foreground):
+    if arguments.rw and (arguments.all or follow or arguments.foreground):
         raise UsageError("--rw goes with one commit in the background")
     revision = None if arguments.all else arguments.words[0]
     mount_point = Path(arguments.words[-1]).absolute()
     repository = arguments.repository_path.absolute()
     log_file = Path(arguments.log_file).absolute() if arguments.log_file else None
-    options = parse_options(arguments.options)
-
     scratch = _prepare_scratch(arguments, mount_point) if arguments.rw else None
 
     def serve(ready: Callable[[], None]) -> None:
@@ -76,7 +76,7 @@ def run_mount(arguments: Arguments) -> int:
             mounts.check_mount_point(mount_point)
             mounts.check_fuse()
             place = mount_point if scratch is None else scratch.lower
-            serve(MountRequest(repository, revision, place, options, arguments.follow), ready)
+            serve(MountRequest(repository, revision, place, options, follow), ready)
 
     if arguments.foreground:
         serve(_tell_supervisor)

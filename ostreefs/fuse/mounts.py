@@ -105,15 +105,19 @@ def errno_of_statfs(mount: Mount, seconds: float) -> int | None:
     return _try_for(seconds, os.statvfs, mount.target)
 
 
+def errno_of_listing(mount: Mount, seconds: float) -> int | None:
+    """The same for a list of what is in a mount, which asks all layers of one that has several."""
+    return _try_for(seconds, os.listdir, mount.target)
+
+
 def _try_for(seconds: float, look: Callable[..., object], *arguments: object) -> int | None:
     """The errno with which a call fails, 0 where it does not; None when it takes too long."""
     child = os.fork()
     if child == 0:
         status = 0
         try:
-            os.closerange(
-                0, os.sysconf("SC_OPEN_MAX")
-            )  # who reads our output need not wait for it
+            # Whoever reads our output need not wait for this process.
+            os.closerange(0, os.sysconf("SC_OPEN_MAX"))
             look(*arguments)
         except OSError as error:
             status = error.errno or 0

@@ -50,6 +50,8 @@ class MountOptions(NamedTuple):
     gid: int | None = None
     stats: Path | None = None
     """The file for statistics, absolute."""
+    follow: bool = False
+    """Whether to show what a ref names as soon as it moves."""
     verify: bool = False
     """Check an object against its digest when it is opened first."""
 
@@ -68,6 +70,8 @@ def parse_options(texts: Iterable[str]) -> MountOptions:
             options = _OURS[name](options, _unescape(value))
         elif name in _OURS:
             raise MountError(f"mount option '{name}' needs a value", hint=f"'-o {name}=…'")
+        elif option == "follow":
+            options = options._replace(follow=True)
         elif option == "remount":
             raise MountError(
                 "a mount of ostreefs cannot be remounted", hint="unmount it, and mount it anew"

@@ -12,7 +12,14 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.fuse import control
-from ostreefs.fuse.mounts import FSTYPE, Mount, errno_of_statfs, iter_mounts
+from ostreefs.fuse.mounts import (
+    FSTYPE,
+    SCRATCH_SOURCE,
+    Mount,
+    errno_of_listing,
+    errno_of_statfs,
+    iter_mounts,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -41,10 +48,12 @@ class Status(NamedTuple):
 
 
 def iter_status(patience: float = PATIENCE) -> Iterator[Status]:
-    """Every mount of ours that this process sees."""
+    """Every mount of ours that this process sees, writable ones included."""
     for mount in iter_mounts():
         if mount.fstype == FSTYPE:
             yield find_status(mount, patience)
+        elif mount.source == SCRATCH_SOURCE:
+            yield _find_scratch_status(mount, patience)
 
 
 def find_status(mount: Mount, patience: float = PATIENCE) -> Status:
@@ -59,6 +68,13 @@ def find_status(mount: Mount, patience: float = PATIENCE) -> Status:
         if found == errno.ENOTCONN:
             return Status(mount, DEAD)
         return Status(mount, HANGING if found is None else UNKNOWN)
+
+
+def _find_scratch_status(mount: Mount, patience: float) -> Status:
+    """That of a writable layer; the mount below it can be reached through it alone."""
+    found = errno_of_listing(mount, patience)
+    state = {None: HANGING, 0: RUNNING, errno.ENOTCONN: DEAD}.get(found, UNKNOWN)
+    return Status(mount, state)
 
 
 def _ask(connection: socket.socket, mount: Mount) -> Status:

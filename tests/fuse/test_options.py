@@ -50,6 +50,7 @@ def test_what_is_for_fstab_alone(option: str) -> None:
 
 def test_ours() -> None:
     assert parse_options(["uid=5,gid=0"]) == MountOptions(uid=5, gid=0)
+    assert parse_options(["follow"]) == MountOptions(follow=True)
     assert parse_options(["uid=5,uid=6"]) == MountOptions(uid=6)
     assert parse_options([r"stats=/a\,b\\c=d,suid"]) == MountOptions(
         ("suid",), stats=Path("/a,b\\c=d")

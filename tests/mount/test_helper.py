@@ -13,6 +13,7 @@ import pytest
 from ostreefs.fuse.mounts import FSTYPE
 from tests.support.commands import OURSELVES, Account, Done, Word, output, run
 from tests.support.commits import commit_directory, init_repository
+from tests.support.mounts import wait_until
 from tests.support.project import ROOT
 from tests.support.trees import write
 
@@ -194,6 +195,20 @@ def test_fstab(machine: Machine, small_repository: Path, tmp_path: Path) -> None
         for path in (one, two, never):
             machine.run("umount", path)
     assert not any(machine.is_mounted(path) for path in (one, two, never))
+
+
+@pytest.mark.root
+def test_follow(machine: Machine, tmp_path: Path, mnt: Path) -> None:
+    write(tmp_path / "source/file", b"old")
+    repository = init_repository(tmp_path / "repo")
+    commit_directory(repository, tmp_path / "source")
+    mount(machine, "-t", "ostreefs", "-o", "follow", f"{repository}#main", mnt)
+    assert machine.output("cat", mnt / "file") == b"old"
+    write(tmp_path / "source/file", b"newer")
+    commit_directory(repository, tmp_path / "source")
+    wait_until(lambda: machine.output("cat", mnt / "file") == b"newer", "the new commit")
+    said = mount(machine, "-t", "ostreefs", "-o", "follow", repository, mnt, status=1)
+    assert b"--follow is for a mount of one ref" in said
 
 
 @pytest.mark.root

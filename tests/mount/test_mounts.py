@@ -3,6 +3,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -65,6 +67,24 @@ def test_all_commits(small_repository: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
+def test_a_writable_one(small_repository: Path, tmp_path: Path) -> None:
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    words = ("--json", "--repo", small_repository, "mount", "--rw", "main", mnt)
+    daemon = json.loads(ostreefs_output(*words))["pid"]
+    try:
+        assert listed(mnt)["state"] == "running"
+        os.kill(daemon, signal.SIGKILL)
+        wait_until(lambda: listed(mnt)["state"] == "dead", "the end of the daemon")
+    finally:
+        overlay = mounts.find_mount(mnt)
+        clean_up(mnt, None)
+        if overlay is not None:
+            [upper] = re.findall(r"upperdir=([^,]+)", overlay.options)
+            shutil.rmtree(Path(upper).parent)  # who was killed could not
+
+
+@pytest.mark.root
 def test_of_somebody_else(small_repository: Path, user: Account) -> None:
     """An ordinary user sees what is mounted, and who serves it; that is all."""
     assert user.home is not None
@@ -81,9 +101,11 @@ def test_root_sees_mounts_into_which_he_may_not_look(
     assert user.home is not None
     readable = user.home / "readable"
     ostreefs_output("--repo", readable, "init", account=user)
-    (user.home / "tree").mkdir()
-    os.chown(user.home / "tree", 65534, 65534)
-    ostreefs_output("--repo", readable, "commit", "-b", "x", user.home / "tree", account=user)
+    (user.home / "seen by root").mkdir()
+    os.chown(user.home / "seen by root", 65534, 65534)
+    ostreefs_output(
+        "--repo", readable, "commit", "-b", "x", user.home / "seen by root", account=user
+    )
     with mounted(readable, "x", at=user.home / "user's", account=user) as mount:
         with pytest.raises(PermissionError):
             os.listdir(mount.path)

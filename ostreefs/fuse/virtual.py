@@ -162,7 +162,8 @@ class Virtual:
                 ref[len(node.prefix) :].partition("/")[0]
                 for ref, _ in snapshot.iter_refs(node.prefix.rstrip("/"))
             }
-        yield from (name.encode() for name in sorted(names))
+        # No command makes a ref with such a part; if one is there, the others are shown still.
+        yield from (name.encode() for name in sorted(names - {"", ".", ".."}))
 
     # ---- history/<ref>/
 

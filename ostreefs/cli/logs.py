@@ -34,6 +34,12 @@ class JournalFormatter(logging.Formatter):
 
 def set_up_log(log_file: Path | None, *, foreground: bool, verbose: bool) -> None:
     """Log to a file, else in the foreground to stderr or the journal behind it, else to syslog."""
+    handler = make_handler(log_file, foreground=foreground)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+
+
+def make_handler(log_file: Path | None, *, foreground: bool) -> logging.Handler:
+    """What takes the messages. Raises `OSError` for a file that cannot be written."""
     handler: logging.Handler
     formatter = logging.Formatter(_LINE)
     if log_file is not None:
@@ -42,14 +48,19 @@ def set_up_log(log_file: Path | None, *, foreground: bool, verbose: bool) -> Non
         handler = logging.StreamHandler()
         if is_journal(2):
             formatter = JournalFormatter()
-    elif os.path.exists(_SYSLOG):
-        from logging.handlers import SysLogHandler  # noqa: PLC0415 -- pulls in sockets
-
-        handler = SysLogHandler(_SYSLOG)
     else:
-        handler = logging.NullHandler()
+        handler = _open_syslog()
     handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+    return handler
+
+
+def _open_syslog() -> logging.Handler:
+    """A machine without syslog is no reason not to mount; one that comes later is found."""
+    if not os.path.exists(_SYSLOG):
+        return logging.NullHandler()
+    from logging.handlers import SysLogHandler  # noqa: PLC0415 -- pulls in sockets
+
+    return SysLogHandler(_SYSLOG, SysLogHandler.LOG_DAEMON)
 
 
 def is_journal(fd: int) -> bool:

@@ -3,11 +3,13 @@
 
 import logging
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from ostreefs.cli.logs import JournalFormatter, is_journal
+from ostreefs.cli import logs
+from ostreefs.cli.logs import JournalFormatter, is_journal, make_handler
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,39 @@ def test_is_it_the_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         assert not is_journal(other.fileno())
         monkeypatch.delenv("JOURNAL_STREAM")
         assert not is_journal(journal.fileno())
+
+
+@pytest.fixture
+def syslog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where syslog would listen."""
+    path = tmp_path / "log"
+    monkeypatch.setattr(logs, "_SYSLOG", str(path))
+    return path
+
+
+def test_syslog(syslog: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(syslog))
+        server.settimeout(10)
+        handler = make_handler(None, foreground=False)
+        handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, "hello", (), None))
+        handler.close()
+        said = server.recv(1000)
+        daemon, warning = 3 << 3, 4
+        expected = f"<{daemon | warning}>ostreefs[{os.getpid()}]: WARNING: hello"
+        assert said.removesuffix(b"\0").decode() == expected
+
+
+def test_syslog_that_comes_later(syslog: Path) -> None:
+    """Neither a socket that is missing nor one that was left is a reason not to mount."""
+    assert type(make_handler(None, foreground=False)) is logging.NullHandler
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
+        left.bind(str(syslog))
+    handler = make_handler(None, foreground=False)
+    syslog.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(syslog))
+        server.settimeout(10)
+        handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "hello", (), None))
+        assert b"INFO: hello" in server.recv(1000)
+    handler.close()

@@ -14,7 +14,7 @@ from tests.support.project import ROOT, project_files
 
 # ---- the tables; a new module of the store goes into one of these two ----
 
-# The store's base: a module imports only those before it.
+# The store: the modules of the base, then packages. Each imports only what stands before it.
 STORE_BASE = (
     "errors",
     "model",
@@ -44,73 +44,74 @@ STORE_BASE = (
     "space",
     "statcache",
     "modifiers",
+    "traverse",
+    "batch",
+    "known",
+    "verify",
 )
 
-# Operations on a repository: each imports any of the base, and of its fellows only those named.
-STORE_OPERATIONS: dict[str, set[str]] = {
-    "traverse": set(),
-    "batch": set(),
-    "known": set(),
-    "redescribe": set(),
-    "scan": {"redescribe"},
-    "reader": {"known", "verify"},
-    "consume": set(),
-    "ingest": {"batch", "consume", "known", "reader", "redescribe", "scan"},
-    "merge": {"batch"},
-    "retouch": {"batch"},
-    "upper": {"batch", "ingest", "scan"},
-    "sharing": {"batch"},
-    "compose": {
-        "sharing",
-        "batch",
+STORE_PACKAGES: dict[str, tuple[str, ...]] = {
+    "pruning": (
+        "keeping",
+        "placechanges",
+        "shares",
+        "usagerecords",
+        "usage",
+        "marking",
+        "prune",
+    ),
+    "tar": (
+        "tarstream",
+        "tarmember",
+        "tarlayer",
+        "tarheader",
+        "export",
+        "streamed",
+        "tarimport",
+    ),
+    "committing": (
+        "redescribe",
+        "scan",
+        "reader",
+        "consume",
         "ingest",
         "merge",
         "retouch",
-        "scan",
-        "tarimport",
-        "traverse",
         "upper",
-    },
-    "bootable": {"batch"},
-    "commit": {"batch", "usagerecords"},
-    "directories": set(),
-    "filemaker": set(),
-    "checkoutplan": {"directories", "filemaker", "traverse"},
-    "checkout": {"checkoutplan", "directories", "filemaker", "traverse"},
-    "diff": {"traverse"},
-    "diffstat": {"diff"},
-    "textdiff": set(),
-    "patch": {"diff", "textdiff"},
-    "history": {"diff", "traverse"},
-    "versions": set(),
-    "packages": {"versions"},
-    "rpmdb": {"packages"},
-    "sides": {"derive", "traverse"},
-    "packagesets": {"packages", "rpmdb", "sides", "traverse"},
-    "verify": set(),
-    "locate": {"traverse"},
-    "twins": {"verify"},
-    "fsck": {"locate", "twins", "verify"},
-    "derive": {"scan"},
-    "salvage": set(),
-    "repair": {"fsck", "salvage", "verify"},
-    "rederive": {"derive", "fsck", "salvage", "traverse"},
-    "mend": {"fsck", "rederive", "repair", "salvage", "twins", "verify"},
-    "discard": {"fsck", "twins", "verify"},
-    "tarstream": set(),
-    "tarmember": set(),
-    "tarlayer": {"tarmember"},
-    "tarheader": {"tarmember"},
-    "export": {"tarheader", "traverse"},
-    "streamed": {"batch", "known", "verify"},
-    "tarimport": {"batch", "streamed", "tarlayer", "tarmember", "tarstream"},
-    "keeping": set(),
-    "placechanges": set(),
-    "shares": set(),
-    "usagerecords": {"placechanges"},
-    "usage": {"keeping", "placechanges", "shares", "usagerecords"},
-    "marking": set(),
-    "prune": {"keeping", "marking"},
+        "sharing",
+        "compose",
+        "bootable",
+        "commit",
+    ),
+    "checkouts": (
+        "directories",
+        "filemaker",
+        "checkoutplan",
+        "checkout",
+    ),
+    "checking": (
+        "locate",
+        "twins",
+        "fsck",
+        "derive",
+        "salvage",
+        "repair",
+        "rederive",
+        "mend",
+        "discard",
+    ),
+    "comparing": (
+        "diff",
+        "diffstat",
+        "textdiff",
+        "patch",
+        "history",
+        "versions",
+        "packages",
+        "rpmdb",
+        "sides",
+        "packagesets",
+    ),
 }
 
 # package -> what nothing in it imports
@@ -152,10 +153,21 @@ def is_under(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
+def store_order() -> list[str]:
+    """Every module of the store, dotted names below the package, each before its users."""
+    packaged = [f"{p}.{m}" for p, modules in STORE_PACKAGES.items() for m in modules]
+    return [*STORE_BASE, *packaged]
+
+
 def store_room(name: str) -> str | None:
-    """Name the store's module or package of its own that a dotted name lies in, or None."""
+    """The module of the store that a dotted name lies in, or None."""
     package, _, rest = name.partition(".")
-    return rest.split(".")[0] if package == "ostreefs_store" and rest else None
+    if package != "ostreefs_store" or not rest:
+        return None
+    parts = rest.split(".")
+    if parts[0] in STORE_PACKAGES and len(parts) == 1:
+        return None
+    return ".".join(parts[:2]) if parts[0] in STORE_PACKAGES else parts[0]
 
 
 # ---- the rules ----
@@ -176,20 +188,11 @@ def why_forbidden(importer: str, name: str) -> str | None:
     here, there = store_room(importer), store_room(name)
     if here is None or not is_under(name, "ostreefs_store") or here == there:
         return None
-    if there is None or there not in (*STORE_BASE, *STORE_OPERATIONS):
+    order = store_order()
+    if there not in order:
         return "no module in the tables; import from the one that defines it"
-    return why_out_of_order(here, there)
-
-
-def why_out_of_order(here: str, there: str) -> str | None:
-    if there in STORE_BASE:
-        if here in STORE_BASE and STORE_BASE.index(there) > STORE_BASE.index(here):
-            return f"{here} comes before {there} in STORE_BASE"
-        return None
-    if here in STORE_BASE:
-        return f"{there} is an operation"
-    if there not in STORE_OPERATIONS.get(here, set()):
-        return f"STORE_OPERATIONS does not list {there} for {here}"
+    if here in order and order.index(there) > order.index(here):
+        return f"{here} comes before {there}"
     return None
 
 
@@ -205,17 +208,18 @@ def test_imports_run_one_way() -> None:
 
 def test_every_store_module_has_its_place() -> None:
     names = {room for path in sources() if (room := store_room(module_name(path))) is not None}
-    homeless = sorted(names - {*STORE_BASE, *STORE_OPERATIONS})
+    homeless = sorted(names - {*store_order()})
     assert not homeless, (
-        f"put {', '.join(homeless)} into STORE_BASE or STORE_OPERATIONS of tests/test_layering.py"
+        f"put {', '.join(homeless)} into STORE_BASE or STORE_PACKAGES of tests/test_layering.py"
     )
 
 
-def test_operations_do_not_import_in_circles() -> None:
-    done: set[str] = set()
-    while ready := {op for op, needs in STORE_OPERATIONS.items() if needs <= done} - done:
-        done |= ready
-    assert done == set(STORE_OPERATIONS)
+def test_every_name_in_the_tables_is_a_module() -> None:
+    order = store_order()
+    assert len(order) == len(set(order))
+    folder = ROOT / "store/ostreefs_store"
+    gone = [name for name in order if not (folder / f"{name.replace('.', '/')}.py").exists()]
+    assert not gone
 
 
 # ---- the checker itself ----
@@ -232,8 +236,16 @@ def test_operations_do_not_import_in_circles() -> None:
         ),
         ("store/ostreefs_store/codec.py", "from . import index", "ostreefs_store.index"),
         ("store/ostreefs_store/codec.py", "def f():\n  import trio", "trio"),
-        ("store/ostreefs_store/objects.py", "from .fsck import x", "ostreefs_store.fsck.x"),
-        ("store/ostreefs_store/traverse.py", "from .fsck import x", "ostreefs_store.fsck.x"),
+        (
+            "store/ostreefs_store/objects.py",
+            "from .checking.fsck import x",
+            "ostreefs_store.checking.fsck.x",
+        ),
+        (
+            "store/ostreefs_store/traverse.py",
+            "from .checking.fsck import x",
+            "ostreefs_store.checking.fsck.x",
+        ),
         ("store/ostreefs_store/refs.py", "from ostreefs_store import Repo", "ostreefs_store.Repo"),
         ("store/ostreefs_store/__init__.py", "import ostreefs.cli", "ostreefs.cli"),
         ("ostreefs/fuse/serve.py", "from ..cli import main", "ostreefs.cli.main"),
@@ -250,8 +262,8 @@ def test_violation_is_found(path: str, source: str, offender: str) -> None:
     ("path", "source"),
     [
         ("store/ostreefs_store/codec.py", "from .errors import StoreError\nimport msgspec"),
-        ("store/ostreefs_store/fsck.py", "from .locate import x\nfrom .index import y"),
-        ("store/ostreefs_store/__init__.py", "from .fsck import fsck"),
+        ("store/ostreefs_store/checking/fsck.py", "from .locate import x\nfrom ..index import y"),
+        ("store/ostreefs_store/__init__.py", "from .checking.fsck import fsck"),
         ("ostreefs/fuse/serve.py", "import trio, pyfuse3\nfrom ostreefs_store.index import Index"),
         ("ostreefs/cli/mount.py", "from ostreefs.fuse.serve import serve\nimport argparse"),
     ],

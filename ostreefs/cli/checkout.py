@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, print_json, warn
-from ostreefs_store.checkout import CheckoutResult, checkout
+from ostreefs_store.checkouts.checkout import CheckoutResult, checkout
+from ostreefs_store.checkouts.filemaker import CheckoutOptions, Union
 from ostreefs_store.errors import PathNotFoundError, printable
-from ostreefs_store.filemaker import CheckoutOptions, Union
 from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:

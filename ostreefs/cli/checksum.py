@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import parse_id
 from ostreefs.cli.output import print_json, print_line
+from ostreefs_store.checking.derive import derive_directory, derive_file
 from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.content import hash_file
-from ostreefs_store.derive import derive_directory, derive_file
 from ostreefs_store.errors import PathNotFoundError
 from ostreefs_store.modifiers import Modifiers
 

@@ -12,16 +12,16 @@ from ostreefs.cli.arguments import UsageError, parse_id
 from ostreefs.cli.message import add_message_arguments, read_message
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
 from ostreefs_store.batch import Batch
-from ostreefs_store.bootable import bootable_metadata
-from ostreefs_store.commit import Message, Target, read_tip, write_commit
-from ostreefs_store.compose import Composed, Kind, Recipe, Source, compose
-from ostreefs_store.consume import delete_source
+from ostreefs_store.committing.bootable import bootable_metadata
+from ostreefs_store.committing.commit import Message, Target, read_tip, write_commit
+from ostreefs_store.committing.compose import Composed, Kind, Recipe, Source, compose
+from ostreefs_store.committing.consume import delete_source
+from ostreefs_store.committing.ingest import Ingested, open_source
+from ostreefs_store.committing.retouch import ModeOverride, parse_overrides
+from ostreefs_store.committing.scan import SourceOptions
 from ostreefs_store.errors import printable
-from ostreefs_store.ingest import Ingested, open_source
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.refs import resolve
-from ostreefs_store.retouch import ModeOverride, parse_overrides
-from ostreefs_store.scan import SourceOptions
 
 if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser

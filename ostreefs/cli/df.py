@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, print_json
 from ostreefs_store.errors import StoreError
+from ostreefs_store.pruning.usage import Usage, Use, find_update, find_usage
+from ostreefs_store.pruning.usagerecords import note_records
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
-from ostreefs_store.usage import Usage, Use, find_update, find_usage
-from ostreefs_store.usagerecords import note_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.model import Digest
-    from ostreefs_store.shares import Share
+    from ostreefs_store.pruning.shares import Share
 
 _HEADINGS = ("TOTAL", "SHARED", "EXCLUSIVE", "FREES", "OBJECTS")
 _ID_DIGITS = 16

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from ostreefs.cli.arguments import UsageError, parse_id
 from ostreefs.cli.output import format_size, print_json, print_line
 from ostreefs.cli.packages import describe_packages, format_packages
-from ostreefs_store.diff import Change, State, diff_trees, is_change, without_xattrs
+from ostreefs_store.comparing.diff import Change, State, diff_trees, is_change, without_xattrs
+from ostreefs_store.comparing.sides import CommitSide, DirectorySide, join_objects, read_content
 from ostreefs_store.model import RegularFile
 from ostreefs_store.modifiers import Modifiers
-from ostreefs_store.sides import CommitSide, DirectorySide, join_objects, read_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ostreefs.cli.arguments import Arguments, Parser
-    from ostreefs_store.diffstat import Count, Stats
+    from ostreefs_store.comparing.diffstat import Count, Stats
+    from ostreefs_store.comparing.packagesets import PackageDiff
+    from ostreefs_store.comparing.sides import Side
     from ostreefs_store.index import Snapshot
-    from ostreefs_store.packagesets import PackageDiff
     from ostreefs_store.repository import Repository
-    from ostreefs_store.sides import Side
 
 _LETTERS = {
     "type": "t",
@@ -134,7 +134,7 @@ def _diff_packages(sides: Sequence[Side], arguments: Arguments) -> list[PackageD
     """How packages differ, for --packages and for --stats of whole trees."""
     if not (arguments.packages or (arguments.stats and not arguments.paths)):
         return None
-    from ostreefs_store.packagesets import (  # noqa: PLC0415 -- only for those who ask for it
+    from ostreefs_store.comparing.packagesets import (  # noqa: PLC0415 -- only for those who ask for it
         diff_package_sets,
     )
 
@@ -163,7 +163,7 @@ def _print_all(changes: Iterator[Change], arguments: Arguments) -> list[Change]:
 def _new_stats(arguments: Arguments) -> Stats | None:
     if not arguments.stats:
         return None
-    from ostreefs_store.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
+    from ostreefs_store.comparing.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
 
     return Stats()
 
@@ -179,7 +179,7 @@ def format_change(change: Change) -> bytes:
 
 
 def _patch_of(sides: Sequence[Side], change: Change) -> Iterator[bytes]:
-    from ostreefs_store.patch import format_patch  # noqa: PLC0415 -- only for those who use it
+    from ostreefs_store.comparing.patch import format_patch  # noqa: PLC0415 -- only for those who use it
 
     def read(state: State, size: int) -> bytes:
         assert isinstance(state.item, RegularFile)
@@ -224,7 +224,7 @@ def _format_number(files: int, directories: int) -> str:
 def _describe_all(
     sides: Sequence[Side], changes: Iterator[Change], arguments: Arguments
 ) -> dict[str, object]:
-    from ostreefs_store.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
+    from ostreefs_store.comparing.diffstat import Stats  # noqa: PLC0415 -- only for those who ask for it
 
     stats = Stats()
     documents: list[dict[str, object]] = []

@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, get_args
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, print_json
 from ostreefs_store.content import CHUNK
-from ostreefs_store.export import ExportOptions, ExportResult, export_tree, replaced_file
 from ostreefs_store.refs import read_commit, resolve
-from ostreefs_store.tarstream import Compression, compressed, compression_of
+from ostreefs_store.tar.export import ExportOptions, ExportResult, export_tree, replaced_file
+from ostreefs_store.tar.tarstream import Compression, compressed, compression_of
 
 if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser

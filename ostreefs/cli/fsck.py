@@ -8,23 +8,29 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.cli.output import ProgressBar, complain, print_json, warn
-from ostreefs_store.discard import delete_damaged
+from ostreefs_store.checking.discard import delete_damaged
+from ostreefs_store.checking.fsck import (
+    Problem,
+    Report,
+    check_index,
+    check_repository,
+    find_broken,
+)
+from ostreefs_store.checking.mend import mend
+from ostreefs_store.checking.repair import open_directories
+from ostreefs_store.checking.salvage import Sharing, find_sharing
 from ostreefs_store.errors import printable
-from ostreefs_store.fsck import Problem, Report, check_index, check_repository, find_broken
 from ostreefs_store.leases import find_leased
-from ostreefs_store.mend import mend
 from ostreefs_store.model import Digest
-from ostreefs_store.repair import open_directories
-from ostreefs_store.salvage import Sharing, find_sharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ostreefs.cli.arguments import Arguments, Parser
-    from ostreefs_store.locate import NeedingCommit
-    from ostreefs_store.repair import Outcome
+    from ostreefs_store.checking.locate import NeedingCommit
+    from ostreefs_store.checking.repair import Outcome
+    from ostreefs_store.checking.salvage import Directories
     from ostreefs_store.repository import Repository
-    from ostreefs_store.salvage import Directories
 
 EXIT_UNREAD = 1
 EXIT_CORRUPTION = 3

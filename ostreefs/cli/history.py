@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ostreefs.cli.arguments import UsageError, parse_count
 from ostreefs.cli.diff import describe_stats, format_stats
 from ostreefs.cli.output import format_time, one_line, print_json, print_line
-from ostreefs_store.diff import diff_trees
-from ostreefs_store.diffstat import Stats
+from ostreefs_store.comparing.diff import diff_trees
+from ostreefs_store.comparing.diffstat import Stats
+from ostreefs_store.comparing.history import Origin, find_origins, iter_changing, list_paths
 from ostreefs_store.errors import StoreError
-from ostreefs_store.history import Origin, find_origins, iter_changing, list_paths
 from ostreefs_store.refs import find_parent, read_commit, resolve
 from ostreefs_store.traverse import iter_history
 

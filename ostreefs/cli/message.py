@@ -10,7 +10,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
-from ostreefs_store.commit import Message, check_message
+from ostreefs_store.committing.commit import Message, check_message
 
 if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser

@@ -11,8 +11,8 @@ from ostreefs.cli.output import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ostreefs_store.packages import PackageChange
-    from ostreefs_store.packagesets import PackageDiff
+    from ostreefs_store.comparing.packages import PackageChange
+    from ostreefs_store.comparing.packagesets import PackageDiff
 
 _ORDER = ("upgraded", "downgraded", "changed", "added", "removed")
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, print_line
-from ostreefs_store.keeping import INFINITE, Rules
 from ostreefs_store.pins import delete_pin, iter_pins, set_pin
-from ostreefs_store.prune import Report, prune
+from ostreefs_store.pruning.keeping import INFINITE, Rules
+from ostreefs_store.pruning.prune import Report, prune
 from ostreefs_store.reflog import parse_moment
 from ostreefs_store.refs import resolve
 from ostreefs_store.retention import Policy, parse_policy

@@ -2,22 +2,19 @@
 """The store: a content-addressed repository of operating-system trees.
 
 A synchronous library without FUSE, trio, argparse or printing. Each module imports only those
-above it in this list:
+above it in this list, and each package only those before it (`tests/test_layering.py` has all):
 
-- pure: `errors`, `model` (frozen types), `names` (validation), `globs` (patterns for refs),
-  `codec` (canonical bytes), `layer` (what is laid over a tree), `acl`, `retention`;
+- pure: `errors`, `model` (frozen types), `names` (validation), `codec` (canonical bytes), `globs`,
+  `acl`, `layer` (what is laid over a tree), `modifiers`, `retention`;
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
-  `parallel` (forked workers), `leases`;
-- the repository: `environment` and `index` (LMDB), `objects` (object files), `config`, `reflog`,
-  `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`, `modifiers`;
-- making commits: `batch`, `known`, `redescribe`, `scan`, `reader`, `consume`, `ingest`, `merge`,
-  `retouch`, `upper`, `sharing`, `compose`, `bootable`, `commit`;
-- using them: `traverse`, `directories`, `filemaker`, `checkoutplan`, `checkout`, `diff`;
-- checking and repairing: `derive`, `verify`, `locate`, `twins`, `fsck`, `salvage`, `repair`,
-  `rederive`, `mend`, `discard`;
-- space: `placechanges`, `usagerecords`, `shares`, `usage`, `keeping`, `marking`, `prune`;
-- what differs: `diffstat`, `textdiff`, `patch`, `history`, `versions`, `packages`, `rpmdb`,
-  `sides`, `packagesets`;
-- tar archives: `tarstream`, `tarmember`, `tarlayer`, `streamed`, `tarimport`, `tarheader`,
-  `export`.
+  `leases`, `parallel` (forked workers);
+- the repository: `environment` and `index` (LMDB), `packing`, `dates`, `objects` (object files),
+  `config`, `reflog`, `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`;
+- what all below share: `traverse`, `batch`, `known`, `verify`;
+- `pruning`: what is kept, what goes, how much space that is;
+- `tar`: archives, in and out;
+- `committing`: from what a source holds to a commit;
+- `checkouts`: commits as ordinary files;
+- `checking`: whether everything is what its digest says, and making it so again;
+- `comparing`: what differs between commits, and how they came about.
 """

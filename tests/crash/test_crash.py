@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.commit import Target, write_commit
-from ostreefs_store.filemaker import CheckoutOptions, Union
+from ostreefs_store.checkouts.filemaker import CheckoutOptions, Union
+from ostreefs_store.committing.commit import Target, write_commit
 from ostreefs_store.lock import shared_lock
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import MODES, Mode

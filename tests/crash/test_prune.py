@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.keeping import Rules
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.objects import MODES, Mode
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.prune import prune
 from ostreefs_store.repository import Repository
 from tests.crash.test_crash import assert_sound, place, renew
 from tests.support.commits import commit_files

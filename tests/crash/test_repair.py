@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.discard import delete_damaged
-from ostreefs_store.fsck import check_repository
+from ostreefs_store.checking.discard import delete_damaged
+from ostreefs_store.checking.fsck import check_repository
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.export import ExportOptions, export_tree, replaced_file
-from ostreefs_store.filemaker import CheckoutOptions
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
+from ostreefs_store.tar.export import ExportOptions, export_tree, replaced_file
 from tests.crash.test_crash import assert_sound, commit, find_tip, make_source, renew
 from tests.support.archives import archive, commit_archive, file, gnu_tar
 from tests.support.crash import every_death

@@ -9,10 +9,10 @@ import pytest
 from ostreefs.fuse.listing import WINDOW
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.batch import Batch
-from ostreefs_store.commit import Message, Target, write_commit
-from ostreefs_store.keeping import Rules
+from ostreefs_store.committing.commit import Message, Target, write_commit
 from ostreefs_store.model import Digest, Tree
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.prune import prune
 from ostreefs_store.refs import delete_refs
 from ostreefs_store.repository import Repository
 from tests.support.commits import init_repository

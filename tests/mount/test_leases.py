@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.keeping import Rules
-from ostreefs_store.prune import Report, prune
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.prune import Report, prune
 from ostreefs_store.repository import Repository
 from tests.support.commands import Account
 from tests.support.commits import commit_files, init_repository

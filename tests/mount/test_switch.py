@@ -12,8 +12,8 @@ import pytest
 
 from ostreefs.fuse import control
 from ostreefs.fuse.mounts import find_mount
-from ostreefs_store.keeping import Rules
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.prune import prune
 from ostreefs_store.refs import delete_refs
 from ostreefs_store.repository import Repository
 from tests.support.commands import complaint, ostreefs, ostreefs_output

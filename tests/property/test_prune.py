@@ -8,12 +8,12 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.codec import decode_file
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.keeping import History, Rules, find_kept
 from ostreefs_store.model import Digest, RegularFile, Tree
 from ostreefs_store.objects import MODES, object_name
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning.keeping import History, Rules, find_kept
+from ostreefs_store.pruning.prune import prune
 from ostreefs_store.repository import Repository
 from ostreefs_store.retention import UNITS, Policy
 from ostreefs_store.traverse import find_node, iter_nodes

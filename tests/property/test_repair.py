@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ostreefs_store.fsck import check_repository
+from ostreefs_store.checking.fsck import check_repository
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
 from tests.property.strategies import Plan, fresh_place, make_tree, plans

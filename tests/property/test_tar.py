@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostreefs_store.errors import StoreError
-from ostreefs_store.export import ExportOptions, export_tree
 from ostreefs_store.layer import Layer
 from ostreefs_store.model import EMPTY_CONTENT, File, RegularFile, Symlink, Tree, TreeHead, Xattrs
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
-from ostreefs_store.tarheader import END, format_header
-from ostreefs_store.tarlayer import LayerBuilder
-from ostreefs_store.tarmember import Member, parse_member, parse_path
+from ostreefs_store.tar.export import ExportOptions, export_tree
+from ostreefs_store.tar.tarheader import END, format_header
+from ostreefs_store.tar.tarlayer import LayerBuilder
+from ostreefs_store.tar.tarmember import Member, parse_member, parse_path
 from tests.property.strategies import (
     Plan,
     file_names,

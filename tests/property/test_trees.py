@@ -6,8 +6,8 @@ import os
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ostreefs_store.diff import diff_trees
-from ostreefs_store.filemaker import CheckoutOptions
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
+from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.objects import MODES
 from tests.property.strategies import Plan, fresh_place, make_tree, plans
 from tests.support.trees import (

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ostreefs_store.codec import commit_digest, encode_commit
 from ostreefs_store.index import Index, Transaction
-from ostreefs_store.keeping import History
 from ostreefs_store.model import Commit, Digest, RegularFile
 from ostreefs_store.pins import iter_pins, set_pin
-from ostreefs_store.placechanges import count_changes
-from ostreefs_store.shares import NOTHING, Commits, Share, Shares
+from ostreefs_store.pruning.keeping import History
+from ostreefs_store.pruning.placechanges import count_changes
+from ostreefs_store.pruning.shares import NOTHING, Commits, Share, Shares
+from ostreefs_store.pruning.usage import Use, find_update, find_usage
+from ostreefs_store.pruning.usagerecords import note_records, note_usage
 from ostreefs_store.traverse import find_node, iter_nodes
-from ostreefs_store.usage import Use, find_update, find_usage
-from ostreefs_store.usagerecords import note_records, note_usage
 from tests.property.strategies import fresh_place
 from tests.support.commits import Content, put_tree
 

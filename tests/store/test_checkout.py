@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.checkouts.filemaker import CheckoutOptions, Union
 from ostreefs_store.codec import encode_file, file_digest
 from ostreefs_store.errors import (
     CheckoutConflictError,
@@ -17,7 +18,6 @@ from ostreefs_store.errors import (
     PathNotFoundError,
     PrivilegeError,
 )
-from ostreefs_store.filemaker import CheckoutOptions, Union
 from ostreefs_store.model import RegularFile
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.checkout import checkout
+from ostreefs_store.checkouts.checkout import checkout
+from ostreefs_store.checkouts.filemaker import CheckoutOptions, Union
 from ostreefs_store.errors import CheckoutConflictError
-from ostreefs_store.filemaker import CheckoutOptions, Union
 from ostreefs_store.repository import Repository
 from tests.support.trees import (
     check_out,

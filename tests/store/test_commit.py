@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from ostreefs_store.commit import Message, Target, read_tip, write_commit
+from ostreefs_store.committing.commit import Message, Target, read_tip, write_commit
 from ostreefs_store.errors import (
     InvalidNameError,
     RefConflictError,

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.batch import Batch
-from ostreefs_store.bootable import bootable_metadata
-from ostreefs_store.commit import Target, write_commit
-from ostreefs_store.compose import Composed, Recipe, Source, compose
+from ostreefs_store.committing.bootable import bootable_metadata
+from ostreefs_store.committing.commit import Target, write_commit
+from ostreefs_store.committing.compose import Composed, Recipe, Source, compose
+from ostreefs_store.committing.retouch import ModeOverride, parse_overrides
+from ostreefs_store.committing.scan import SourceOptions
 from ostreefs_store.errors import NoKernelError, OverridePathsError, UpperFeatureError
 from ostreefs_store.model import Digest
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.repository import Repository
-from ostreefs_store.retouch import ModeOverride, parse_overrides
-from ostreefs_store.scan import SourceOptions
 from ostreefs_store.traverse import find_node, iter_nodes
 from tests.support.trees import (
     MESSAGE,

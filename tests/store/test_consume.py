@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store import durable
-from ostreefs_store.consume import delete_source
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
+from ostreefs_store.committing.consume import delete_source
+from ostreefs_store.committing.ingest import open_source
 from ostreefs_store.errors import (
     ObjectCorruptError,
     SourceChangedError,
     SourceHoldsRepositoryError,
 )
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.ingest import open_source
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
 from tests.support.trees import check_out, delete, ingest, list_tree, problems_of, write

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.checking.derive import derive_directory, derive_file
 from ostreefs_store.codec import encode_file, file_digest
-from ostreefs_store.derive import derive_directory, derive_file
 from ostreefs_store.errors import SourceChangedError
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.repository import Repository

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostreefs_store.codec import Entry, encode_tree, tree_digest
-from ostreefs_store.diff import compare, diff_trees, differing_entries
-from ostreefs_store.diffstat import Count, Stats
+from ostreefs_store.comparing.diff import compare, diff_trees, differing_entries
+from ostreefs_store.comparing.diffstat import Count, Stats
 from ostreefs_store.errors import PathNotFoundError
 from ostreefs_store.model import (
     BlockDevice,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.checking.discard import delete_damaged
+from ostreefs_store.checking.fsck import Problem
 from ostreefs_store.codec import content_digest
-from ostreefs_store.discard import delete_damaged
 from ostreefs_store.errors import ObjectMissingError
-from ostreefs_store.fsck import Problem
 from ostreefs_store.model import RegularFile
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.errors import CorruptionError, PathNotFoundError
-from ostreefs_store.export import ExportOptions, ExportResult, export_tree, replaced_file
 from ostreefs_store.model import EMPTY_CONTENT, RegularFile
 from ostreefs_store.repository import Repository
-from ostreefs_store.tarheader import format_header, format_record
-from ostreefs_store.tarstream import compressed, compression_of, find_compression, open_stream
+from ostreefs_store.tar.export import ExportOptions, ExportResult, export_tree, replaced_file
+from ostreefs_store.tar.tarheader import format_header, format_record
+from ostreefs_store.tar.tarstream import compressed, compression_of, find_compression, open_stream
 from tests.support.archives import commit_archive
 from tests.support.trees import (
     acl,

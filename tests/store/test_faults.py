@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store import durable
-from ostreefs_store.commit import Target, write_commit
+from ostreefs_store.committing.commit import Target, write_commit
 from ostreefs_store.content import CHUNK
 from ostreefs_store.errors import FreeSpaceError, SourceChangedError
-from ostreefs_store.keeping import Rules
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.prune import prune
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import iter_history

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.checking.fsck import Problem, check_repository
+from ostreefs_store.checking.locate import SAMPLE_PATHS
 from ostreefs_store.codec import (
     commit_digest,
     content_digest,
@@ -18,9 +20,7 @@ from ostreefs_store.codec import (
     file_digest,
     tree_digest,
 )
-from ostreefs_store.fsck import Problem, check_repository
 from ostreefs_store.index import Transaction
-from ostreefs_store.locate import SAMPLE_PATHS
 from ostreefs_store.model import Commit, Digest, Fifo, RegularFile, Tree, TreeEntry
 from ostreefs_store.pins import set_pin
 from ostreefs_store.repository import Repository

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ostreefs_store.comparing.history import find_origins, is_cut_off, iter_changing, list_paths
 from ostreefs_store.errors import ObjectMissingError, PathNotFoundError
-from ostreefs_store.history import find_origins, is_cut_off, iter_changing, list_paths
 from ostreefs_store.index import Transaction
 from ostreefs_store.model import Digest, File
 from ostreefs_store.refs import read_commit

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.batch import Batch
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
+from ostreefs_store.committing.ingest import ingest_directory
 from ostreefs_store.errors import SourceChangedError, StoreError
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.model import RegularFile, Tree
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import MODES

@@ -17,9 +17,9 @@ from ostreefs_store.errors import (
     RevisionNotFoundError,
 )
 from ostreefs_store.index import Index, Transaction
-from ostreefs_store.keeping import History, Rules, find_kept
 from ostreefs_store.model import Commit, Digest
 from ostreefs_store.pins import delete_pin, iter_pins, set_pin
+from ostreefs_store.pruning.keeping import History, Rules, find_kept
 from ostreefs_store.refs import set_alias
 from ostreefs_store.retention import parse_policy
 from tests.support.commits import put_tree

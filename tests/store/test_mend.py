@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.checking.fsck import check_repository
 from ostreefs_store.codec import content_digest, encode_commit
-from ostreefs_store.fsck import check_repository
 from ostreefs_store.model import Commit, Digest, RegularFile
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import MODES

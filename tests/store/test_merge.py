@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.batch import Batch
+from ostreefs_store.committing.merge import Merger
 from ostreefs_store.errors import TreeConflictError
 from ostreefs_store.index import Snapshot
 from ostreefs_store.layer import WHITEOUT, Layer, WholeTree
-from ostreefs_store.merge import Merger
 from ostreefs_store.model import Digest, Tree, TreeHead
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node, iter_nodes

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.comparing.packages import Package, diff_packages, parse_dpkg_status
+from ostreefs_store.comparing.packagesets import PackageDiff, diff_package_sets
+from ostreefs_store.comparing.rpmdb import parse_header, read_rpmdb
+from ostreefs_store.comparing.sides import CommitSide, DirectorySide
 from ostreefs_store.errors import PackageDatabaseError
 from ostreefs_store.modifiers import Modifiers
-from ostreefs_store.packages import Package, diff_packages, parse_dpkg_status
-from ostreefs_store.packagesets import PackageDiff, diff_package_sets
 from ostreefs_store.repository import Repository
-from ostreefs_store.rpmdb import parse_header, read_rpmdb
-from ostreefs_store.sides import CommitSide, DirectorySide
 from tests.support.trees import ingest, write
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.codec import content_digest, encode_file, file_digest
-from ostreefs_store.diff import Change, State, diff_trees
+from ostreefs_store.comparing.diff import Change, State, diff_trees
+from ostreefs_store.comparing.patch import SIZE_MAX, changed_xattrs, format_patch, quote
 from ostreefs_store.model import (
     CharDevice,
     Digest,
@@ -19,7 +20,6 @@ from ostreefs_store.model import (
     TreeHead,
     Xattrs,
 )
-from ostreefs_store.patch import SIZE_MAX, changed_xattrs, format_patch, quote
 from ostreefs_store.repository import Repository
 from tests.support.trees import check_out, ingest, list_tree, make_small_tree, root_of, write
 

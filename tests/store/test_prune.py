@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store import durable
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.errors import CommitInUseError, ObjectMissingError
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.keeping import Rules
 from ostreefs_store.leases import Leases
 from ostreefs_store.lock import shared_lock
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import object_name
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.prune import prune
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import iter_history, read_tree_object

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ostreefs_store.checking.fsck import check_repository
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.codec import content_digest
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.fsck import check_repository
 from ostreefs_store.model import RegularFile
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository

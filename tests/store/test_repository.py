@@ -208,7 +208,7 @@ def test_another_user_reads_and_does_not_write(tmp_path: Path) -> None:
         parent.chmod(parent.stat().st_mode | 0o011)
 
     def read() -> bool:
-        from ostreefs_store.filemaker import CheckoutOptions  # noqa: PLC0415 -- in the child
+        from ostreefs_store.checkouts.filemaker import CheckoutOptions  # noqa: PLC0415 -- in the child
 
         with Repository.open(tmp_path / "repo") as repository:
             check_out(repository, place / "out", options=CheckoutOptions(user=True))

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store.diff import diff_trees, is_change, without_xattrs
-from ostreefs_store.errors import SourceChangedError
-from ostreefs_store.model import RegularFile
-from ostreefs_store.modifiers import Modifiers
-from ostreefs_store.repository import Repository
-from ostreefs_store.sides import (
+from ostreefs_store.comparing.diff import diff_trees, is_change, without_xattrs
+from ostreefs_store.comparing.sides import (
     CommitSide,
     DirectorySide,
     Side,
     join_objects,
     read_content,
 )
+from ostreefs_store.errors import SourceChangedError
+from ostreefs_store.model import RegularFile
+from ostreefs_store.modifiers import Modifiers
+from ostreefs_store.repository import Repository
 from tests.support.trees import ingest, make_small_tree, write
 
 

@@ -29,7 +29,7 @@ from ostreefs_store.model import (
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
-from ostreefs_store.tarimport import TarSource, read_tar
+from ostreefs_store.tar.tarimport import TarSource, read_tar
 from tests.support.archives import (
     archive,
     bsdtar,

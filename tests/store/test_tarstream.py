@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from ostreefs_store.errors import ArchiveError
-from ostreefs_store.tarstream import are_records, find_compression, open_stream
+from ostreefs_store.tar.tarstream import are_records, find_compression, open_stream
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "none": bytes,

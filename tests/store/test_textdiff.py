@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostreefs_store.textdiff import NO_NEWLINE, find_blocks, is_binary, split_lines, unified_hunks
+from ostreefs_store.comparing.textdiff import (
+    NO_NEWLINE,
+    find_blocks,
+    is_binary,
+    split_lines,
+    unified_hunks,
+)
 
 
 def diff(old: bytes, new: bytes) -> bytes:

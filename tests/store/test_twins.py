@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.batch import Batch
-from ostreefs_store.commit import Target, write_commit
-from ostreefs_store.compose import Recipe, Source, compose
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
+from ostreefs_store.committing.commit import Target, write_commit
+from ostreefs_store.committing.compose import Recipe, Source, compose
 from ostreefs_store.config import CONFIG_NAME, with_feature
 from ostreefs_store.errors import CheckoutConflictError
-from ostreefs_store.filemaker import CheckoutOptions
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository

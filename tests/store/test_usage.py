@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs_store import usagerecords
 from ostreefs_store.codec import encode_tree, tree_digest
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import Index, Transaction
-from ostreefs_store.keeping import Rules
 from ostreefs_store.model import Digest, RegularFile, Tree, TreeEntry
-from ostreefs_store.placechanges import TooMuchError, count_changes
-from ostreefs_store.prune import prune
+from ostreefs_store.pruning import usagerecords
+from ostreefs_store.pruning.keeping import Rules
+from ostreefs_store.pruning.placechanges import TooMuchError, count_changes
+from ostreefs_store.pruning.prune import prune
+from ostreefs_store.pruning.shares import Share
+from ostreefs_store.pruning.usage import find_usage
+from ostreefs_store.pruning.usagerecords import USAGE, note_records, note_usage
 from ostreefs_store.repository import Repository
-from ostreefs_store.shares import Share
 from ostreefs_store.traverse import read_tree_object
-from ostreefs_store.usage import find_usage
-from ostreefs_store.usagerecords import USAGE, note_records, note_usage
 from tests.support.commits import Content, commit_files, put_commit, put_tree
 
 FILE = RegularFile(0o644, 0, 0, (), Digest(b"c" * 32), 9)

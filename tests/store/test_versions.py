@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostreefs_store.versions import compare_deb, compare_rpm, compare_rpm_part
+from ostreefs_store.comparing.versions import compare_deb, compare_rpm, compare_rpm_part
 
 
 def sign(number: int) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ostreefs_store.batch import Batch
-from ostreefs_store.commit import Target, write_commit
+from ostreefs_store.committing.commit import Target, write_commit
 from ostreefs_store.layer import flatten
 from ostreefs_store.model import Digest
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.repository import Repository
-from ostreefs_store.tarimport import TarContents, TarSource, read_tar
+from ostreefs_store.tar.tarimport import TarContents, TarSource, read_tar
 from tests.support.trees import MESSAGE
 
 NO_MODIFIERS = Modifiers()

@@ -14,9 +14,9 @@ from ostreefs_store.codec import (
     file_digest,
     tree_digest,
 )
-from ostreefs_store.commit import Message, Target, write_commit
+from ostreefs_store.committing.commit import Message, Target, write_commit
+from ostreefs_store.committing.ingest import ingest_directory
 from ostreefs_store.index import Transaction
-from ostreefs_store.ingest import ingest_directory
 from ostreefs_store.model import (
     EMPTY_CONTENT,
     Commit,

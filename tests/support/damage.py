@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ostreefs_store.fsck import check_repository
-from ostreefs_store.mend import mend
+from ostreefs_store.checking.fsck import check_repository
+from ostreefs_store.checking.mend import mend
+from ostreefs_store.checking.repair import Outcome
 from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.objects import object_name
 from ostreefs_store.refs import read_commit, resolve
-from ostreefs_store.repair import Outcome
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
 

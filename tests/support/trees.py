@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ostreefs_store.batch import Batch
-from ostreefs_store.checkout import CheckoutResult, checkout
-from ostreefs_store.commit import Message, Target, write_commit
-from ostreefs_store.consume import Left, delete_source
-from ostreefs_store.filemaker import CheckoutOptions
-from ostreefs_store.fsck import Problem, check_repository
-from ostreefs_store.ingest import Ingested, ingest_directory, open_source
+from ostreefs_store.checking.fsck import Problem, check_repository
+from ostreefs_store.checkouts.checkout import CheckoutResult, checkout
+from ostreefs_store.checkouts.filemaker import CheckoutOptions
+from ostreefs_store.committing.commit import Message, Target, write_commit
+from ostreefs_store.committing.consume import Left, delete_source
+from ostreefs_store.committing.ingest import Ingested, ingest_directory, open_source
+from ostreefs_store.committing.scan import SourceOptions
 from ostreefs_store.model import Digest
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.repository import Repository
-from ostreefs_store.scan import SourceOptions
 
 MESSAGE = Message("A subject", "A body", 1_700_000_000, {})
 _KEPT_XATTRS = ("user.", "security.", "trusted.", "system.posix_acl_")

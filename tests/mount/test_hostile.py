@@ -341,9 +341,10 @@ def getdents(fd: int, size: int) -> list[bytes]:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     names = []
     start = 0
+    data = memoryview(buffer)
     while start < length:
-        record = int.from_bytes(buffer.raw[start + 16 : start + 18], "little")
-        name = buffer.raw[start + 19 : start + record].partition(b"\0")[0]
+        record = int.from_bytes(data[start + 16 : start + 18], "little")
+        name = bytes(data[start + 19 : start + record]).partition(b"\0")[0]
         names += [name] if name not in {b".", b".."} else []
         start += record
     return names

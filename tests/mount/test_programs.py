@@ -135,6 +135,7 @@ def test_statx(served: Mounted, sync: int) -> None:
     )
     facts = path.stat()
     assert mask & 0x7FF == 0x7FF
+    assert (oct(mode), size, blocks) == ("0o100644", len(DATA), -(-len(DATA) // 512))
     assert (ino, mode, nlink, uid, gid, size) == (facts.st_ino, facts.st_mode, *facts[3:7])
     assert (blksize, blocks) == (facts.st_blksize, facts.st_blocks)
 
@@ -158,9 +159,10 @@ def getdents(fd: int, size: int) -> list[Dirent]:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     found = []
     start = 0
+    data = memoryview(buffer)
     while start < length:
         inode, position, record, _ = struct.unpack_from("=QqHB", buffer, start)
-        name = buffer.raw[start + 19 : start + record].partition(b"\0")[0]
+        name = bytes(data[start + 19 : start + record]).partition(b"\0")[0]
         found.append(Dirent(name, inode, position))
         start += record
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs.cli.dispatch import load_verb, split_verb
+from ostreefs.cli.dispatch import VERBS, load_verb, split_verb
 from tests.support.commands import output, run
 from tests.support.project import ROOT
 
@@ -26,6 +26,7 @@ INSTALLED = {
     "usr/share/fish/vendor_completions.d/ostreefs.fish": 0o644,
     "usr/share/zsh/site-functions/_ostreefs": 0o644,
     "usr/share/man/man1/ostreefs.1": 0o644,
+    **{f"usr/share/man/man1/ostreefs-{verb}.1": 0o644 for verb in VERBS},
     "usr/share/man/man8/mount.ostreefs.8": 0o644,
 }
 """Path -> mode; None for a link to a file beside it."""

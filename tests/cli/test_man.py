@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The manual page has every verb and every option, and none that there is not."""
+"""The manual pages have every verb and every option, and none that there is not."""
 
 import re
 
@@ -9,7 +9,8 @@ from ostreefs.cli.arguments import Parser
 from ostreefs.cli.dispatch import VERBS, load_verb
 from tests.support.project import ROOT
 
-PAGE = (ROOT / "docs/man/ostreefs.1").read_text(encoding="utf-8")
+FOLDER = ROOT / "docs/man"
+PAGE = (FOLDER / "ostreefs.1").read_text(encoding="utf-8")
 GLOBAL = Parser(prog="ostreefs", description="")
 
 
@@ -22,9 +23,8 @@ def section(title: str) -> str:
     return re.split(r"^\.Sh ", PAGE.split(f"\n.Sh {title}\n")[1], flags=re.MULTILINE)[0]
 
 
-def verbs_of_page() -> dict[str, str]:
-    parts = re.split(r"^\.Ss ", section("VERBS"), flags=re.MULTILINE)[1:]
-    return {part.split()[0]: part for part in parts}
+def page_of(verb: str) -> str:
+    return (FOLDER / f"ostreefs-{verb}.1").read_text(encoding="utf-8")
 
 
 def options_in(text: str) -> set[str]:
@@ -34,7 +34,19 @@ def options_in(text: str) -> set[str]:
 
 
 def test_verbs() -> None:
-    assert list(verbs_of_page()) == list(VERBS)
+    listed = re.findall(r"^\.It Xr ostreefs-(\S+) 1$", section("VERBS"), flags=re.MULTILINE)
+    assert listed == list(VERBS)
+    assert {page.stem for page in FOLDER.glob("ostreefs-*.1")} == {f"ostreefs-{v}" for v in VERBS}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_page_is_about_its_verb(verb: str) -> None:
+    summary = VERBS[verb][1]
+    summary = summary[0].lower() + summary[1:]
+    page = page_of(verb)
+    assert f"\n.Dt OSTREEFS-{verb.upper()} 1\n" in page
+    assert f"\n.Nm ostreefs-{verb}\n.Nd {summary}\n.Sh SYNOPSIS\n.Nm ostreefs {verb}\n" in page
+    assert f"\n.It Xr ostreefs-{verb} 1\n{summary}\n" in PAGE
 
 
 def test_global_options() -> None:
@@ -44,7 +56,7 @@ def test_global_options() -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_options(verb: str) -> None:
     parser, _ = load_verb(verb)
-    assert options_in(verbs_of_page()[verb]) == options_of(parser) - options_of(GLOBAL)
+    assert options_in(page_of(verb)) == options_of(parser) - options_of(GLOBAL)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -56,7 +68,7 @@ def test_values(verb: str) -> None:
             if not option.startswith("--") or option in options_of(GLOBAL):
                 continue
             [item] = re.findall(
-                rf"^\.It .*Fl {option[1:]}( Ns = .*)?$", verbs_of_page()[verb], re.MULTILINE
+                rf"^\.It .*Fl {option[1:]}( Ns = .*)?$", page_of(verb), re.MULTILINE
             )
             assert bool(item) == (action.nargs != 0), option
 

@@ -135,8 +135,8 @@ def _decoded(data: bytes, path: str) -> str:
 def _edit(subject: str, body: str, branch: str) -> tuple[str, str]:
     """Have the user write the message. Raises `UsageError` when nothing was written."""
     import shlex  # noqa: PLC0415 -- only for those who use an editor
-    import subprocess  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415 -- likewise
+    import tempfile  # noqa: PLC0415 -- likewise
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     draft = "\n\n".join(filter(None, (subject, body)))

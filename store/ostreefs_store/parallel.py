@@ -115,7 +115,7 @@ class _Pool:
     def run(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Feed the batches in, yield the answers."""
         import pickle  # noqa: PLC0415 -- only large work pays for these
-        import select  # noqa: PLC0415
+        import select  # noqa: PLC0415 -- likewise
 
         poll = select.poll()
         poll.register(self._answers, select.POLLIN)

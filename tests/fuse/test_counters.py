@@ -60,11 +60,11 @@ async def test_counters(opened: tuple[Operations, Namespace], tmp_path: Path) ->
     assert not counters.is_counting
     assert counters.as_document()["requests"] == {}
     counters.start()
-    found = await operations.lookup(ROOT, b"dir", context)  # type: ignore[arg-type]
+    found = await operations.lookup(ROOT, b"dir", context)  # type: ignore[arg-type]  # what the handlers take at run time
     with pytest.raises(FUSEError):
-        await operations.readlink(found.st_ino, context)  # type: ignore[arg-type]
-    inside = await operations.lookup(found.st_ino, b"file", context)  # type: ignore[arg-type]
-    handle = await operations.open(inside.st_ino, os.O_RDONLY, context)  # type: ignore[arg-type]
+        await operations.readlink(found.st_ino, context)  # type: ignore[arg-type]  # what the handlers take at run time
+    inside = await operations.lookup(found.st_ino, b"file", context)  # type: ignore[arg-type]  # what the handlers take at run time
+    handle = await operations.open(inside.st_ino, os.O_RDONLY, context)  # type: ignore[arg-type]  # what the handlers take at run time
     assert bytes(await operations.read(handle.fh, 0, 100)) == b"content"
     await operations.release(handle.fh)
     document = counters.as_document()
@@ -95,7 +95,7 @@ async def test_a_request_costs_little_more() -> None:
     async def measure(call: Callable[[], object]) -> float:
         began = time.perf_counter()
         for _ in range(1000):
-            await call()  # type: ignore[misc]
+            await call()  # type: ignore[misc]  # what the handlers take at run time
         return time.perf_counter() - began
 
     wrapped = counted(handle, Counts())

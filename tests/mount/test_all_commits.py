@@ -89,7 +89,7 @@ def put(repository: Path, content: dict[bytes, object], count: int = 1) -> None:
         opened.index.transaction() as transaction,
     ):
         for number in range(count):
-            put_commit(transaction, {**content, b"%d" % number: {}})  # type: ignore[dict-item]
+            put_commit(transaction, {**content, b"%d" % number: {}})  # type: ignore[dict-item]  # a directory in a directory
 
 
 def test_a_thousand_commits(tmp_path: Path) -> None:

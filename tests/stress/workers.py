@@ -140,7 +140,7 @@ class Checker(Worker):
         target = self.at / "copy"
         done = self.run("checkout", *how, revision, target)
         if done.returncode != 0:
-            assert revision not in BRANCHES and b"not found" in done.stderr, done  # noqa: PT018
+            assert revision not in BRANCHES and b"not found" in done.stderr, done  # noqa: PT018 -- one fact
             return
         top = os.open(target, os.O_RDONLY)
         self.compare(top)
@@ -322,7 +322,7 @@ class Mounter(Mounting):
             try:
                 found = os.listdir(self.mnt)
             except OSError as error:
-                assert error.errno == errno.ENOTCONN, error  # noqa: PT017
+                assert error.errno == errno.ENOTCONN, error  # noqa: PT017 -- one fact
             else:
                 raise AssertionError(f"a dead mount lists {found}")
             ostreefs_output("umount", self.mnt)

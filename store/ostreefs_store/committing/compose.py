@@ -104,30 +104,22 @@ class _Composition:
         match source.kind:
             case "ref":
                 return self._read_ref(source)
-            case "dir":
-                ingested = ingest_directory(
-                    self._repository,
-                    source.value,
-                    self._recipe.modifiers,
-                    self._batch,
-                    options=self._recipe.options,
-                    progress=self._progress,
-                )
-                self._count(source.value, ingested)
-                return WholeTree(ingested.root)
-            case "overlay":
-                layer, ingested = read_upper(
-                    self._repository,
-                    source.value,
-                    self._recipe.modifiers,
-                    self._batch,
-                    options=self._recipe.options,
-                    progress=self._progress,
-                )
-                self._count(source.value, ingested)
-                return layer
-            case _:
+            case "tar":
                 return self._read_tar(source)
+            case _:
+                return self._read_directory(source)
+
+    def _read_directory(self, source: Source) -> Layer | WholeTree:
+        recipe = self._recipe
+        what = (self._repository, source.value, recipe.modifiers, self._batch)
+        above: Layer | WholeTree
+        if source.kind == "overlay":
+            above, ingested = read_upper(*what, options=recipe.options, progress=self._progress)
+        else:
+            ingested = ingest_directory(*what, options=recipe.options, progress=self._progress)
+            above = WholeTree(ingested.root)
+        self._count(source.value, ingested)
+        return above
 
     def _read_ref(self, source: Source) -> WholeTree:
         root = self._root_of(source.value)
@@ -137,8 +129,10 @@ class _Composition:
         return WholeTree(root)
 
     def _read_tar(self, source: Source) -> Layer:
-        # Needs tarfile and zstandard, which no other commit does.
-        from ostreefs_store.tar.tarimport import TarSource, read_tar  # noqa: PLC0415
+        from ostreefs_store.tar.tarimport import (  # noqa: PLC0415 -- tarfile, for archives alone
+            TarSource,
+            read_tar,
+        )
 
         assert source.stream is not None
         skip = self._recipe.options.skip

@@ -14,8 +14,8 @@ guarantee:
 Dying before the end of 2 has changed nothing; dying in 3 leaves files that nobody knows: left
 over for the next prune, or for the next commit that needs them. When no commit is to go, there is
 nothing to find in 1 nor to do in 2: objects come into the index only with a commit that reaches
-them. (Those that are shadowed where a commit lays trees over one another are an exception, and go
-with the next commit that goes.)
+them. (File objects that are shadowed where a commit lays trees over one another are an exception,
+since the stat cache knows them; they go with the next commit that goes.)
 """
 
 from __future__ import annotations

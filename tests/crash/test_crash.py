@@ -6,8 +6,7 @@ it, and syncing costs nothing there.
 """
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,24 @@ import pytest
 from ostreefs_store.checkouts.filemaker import CheckoutOptions, Union
 from ostreefs_store.committing.commit import Target, write_commit
 from ostreefs_store.lock import shared_lock
-from ostreefs_store.model import Digest
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
 from tests.support.crash import every_death
+from tests.support.scenes import (
+    assert_sound,
+    commit,
+    committed,
+    find_tip,
+    make_source,
+    renew,
+)
 from tests.support.trees import (
-    FILE_CAPS,
     MESSAGE,
     Listing,
     check_out,
     delete,
-    ingest,
     list_tree,
-    make_small_tree,
     make_sparse,
-    problems_of,
     remove_tree,
     take_in,
     write,
@@ -38,63 +40,11 @@ from tests.support.trees import (
 pytestmark = pytest.mark.crash
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="ostreefs-crash-", dir=folder))
-    yield path
-    remove_tree(path)
-
-
-def commit(repository: Path, source: Path, branch: str = "main") -> None:
-    with Repository.open(repository, writable=True) as opened:
-        ingest(opened, source, branch)
-
-
 def consume(repository: Path, source: Path) -> None:
     with Repository.open(repository, writable=True) as opened, opened.in_use(writing=True):
         taken = take_in(opened, source, consume=True)
         write_commit(opened, taken.batch, taken.root, MESSAGE, Target("main"))
         delete(source, taken)
-
-
-def find_tip(repository: Path, ref: str = "main") -> Digest | None:
-    with Repository.open(repository) as opened, opened.index.snapshot() as snapshot:
-        return snapshot.find_ref(ref)
-
-
-def assert_sound(repository: Path) -> None:
-    with Repository.open(repository) as opened:
-        assert problems_of(opened) == []
-
-
-def committed(repository: Path, place: Path, revision: str = "main") -> Listing:
-    """List what a revision holds, by a checkout."""
-    out = place / "look"
-    with Repository.open(repository) as opened:
-        check_out(opened, out, revision)
-    found = list_tree(out)
-    remove_tree(out)
-    return found
-
-
-def renew(repository: Path, mode: Mode) -> None:
-    if repository.exists():
-        remove_tree(repository)
-    Repository.init(repository, mode)
-
-
-def make_source(path: Path) -> Path:
-    """Make a tree with something for every way that leads into a repository."""
-    make_small_tree(path)
-    make_sparse(path / "large", (1 << 20) + 9, {0: b"large enough to be staged"})
-    if os.geteuid() == 0:
-        os.chown(write(path / "setuid", b"of somebody"), 1234, 1234)
-        (path / "setuid").chmod(0o4755)
-        os.setxattr(path / "usr/bin/tool", "security.capability", FILE_CAPS)
-        os.setxattr(path / "usr/bin/tool", "user.comment", b"a comment")
-    return path
 
 
 def make_large_source(path: Path, jobs: int = 3) -> Path:

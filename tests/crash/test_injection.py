@@ -4,8 +4,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,15 +40,6 @@ def _injection() -> None:
     reason = why_no_injection()
     if reason:
         pytest.skip(reason)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="ostreefs-faults-", dir=folder))
-    yield path
-    remove_tree(path)
 
 
 def make_tree(root: Path) -> Path:

@@ -11,14 +11,12 @@ from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.pruning.keeping import Rules
 from ostreefs_store.pruning.prune import prune
 from ostreefs_store.repository import Repository
-from tests.crash.test_crash import assert_sound, place, renew
 from tests.support.commits import commit_files
 from tests.support.crash import every_death
+from tests.support.scenes import assert_sound, renew
 from tests.support.trees import check_out, remove_tree, settle, write
 
 pytestmark = pytest.mark.crash
-
-__all__ = ["place"]  # the fixture
 
 DOOMED = {"a": b"doomed a", "d/b": b"doomed b", "d/e": b"in both"}
 KEPT = {"a": b"kept a", "d/b": b"kept b", "d/e": b"in both", "twin": DOOMED["a"]}

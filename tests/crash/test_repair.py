@@ -2,8 +2,6 @@
 """SIGKILL at every trace point of a repair: what was whole still is, and the next one ends it."""
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,15 +27,6 @@ from tests.support.trees import (
 pytestmark = pytest.mark.crash
 
 HARM = ["flipped", "missing", "mode", "truncated", "symlink", "directory"]
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="ostreefs-crash-", dir=folder))
-    yield path
-    remove_tree(path)
 
 
 def make_source(path: Path) -> Path:

@@ -2,7 +2,6 @@
 """SIGKILL while an archive is taken in, written, or laid over a checkout."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,21 +11,12 @@ from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
 from ostreefs_store.tar.export import ExportOptions, export_tree, replaced_file
-from tests.crash.test_crash import assert_sound, commit, find_tip, make_source, renew
 from tests.support.archives import archive, commit_archive, file, gnu_tar
 from tests.support.crash import every_death
+from tests.support.scenes import assert_sound, commit, find_tip, make_source, renew
 from tests.support.trees import check_out, list_tree, remove_tree, root_of, write
 
 pytestmark = pytest.mark.crash
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="ostreefs-crash-", dir=folder))
-    yield path
-    remove_tree(path)
 
 
 def take_in(repository: Path, data: bytes, branch: str = "main") -> None:

@@ -8,16 +8,15 @@ import pytest
 
 from ostreefs_store.objects import MODES, Mode
 from ostreefs_store.repository import Repository
-from tests.crash.test_crash import (
+from tests.support.crash import every_death
+from tests.support.scenes import (
     assert_sound,
     commit,
     committed,
     find_tip,
     make_source,
-    place,
     renew,
 )
-from tests.support.crash import every_death
 from tests.support.trees import (
     check_out,
     list_tree,
@@ -25,8 +24,6 @@ from tests.support.trees import (
     remove_tree,
     settle,
 )
-
-__all__ = ["place"]  # the fixture
 
 
 def make_old_source(path: Path) -> Path:

@@ -2,12 +2,7 @@
 """Random objects and random trees."""
 
 import os
-import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -135,15 +130,3 @@ def _write(path: bytes, content: bytes | int) -> None:
             file.write(content)
         else:
             file.truncate(content)
-
-
-@contextmanager
-def fresh_place() -> Iterator[Path]:
-    """A directory for one example, in memory where that can be."""
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="ostreefs-property-", dir=folder))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)

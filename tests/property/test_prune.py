@@ -17,7 +17,7 @@ from ostreefs_store.pruning.prune import prune
 from ostreefs_store.repository import Repository
 from ostreefs_store.retention import UNITS, Policy
 from ostreefs_store.traverse import find_node, iter_nodes
-from tests.property.strategies import fresh_place
+from tests.support.places import place_in_memory
 from tests.support.trees import (
     Listing,
     check_out,
@@ -112,7 +112,7 @@ def own_files(repository: Repository) -> set[str]:
 @few
 @given(st.lists(st.one_of(steps, rules), min_size=2, max_size=8), rules, st.sampled_from(MODES))
 def test_exactly_what_is_reachable_stays(plan: list[Step | Rules], last: Rules, mode: str) -> None:
-    with fresh_place() as place, new_repository(place / "repo", mode) as repository:
+    with place_in_memory() as place, new_repository(place / "repo", mode) as repository:
         expected: dict[str, Listing] = {}
         for item in (*plan, last):
             if isinstance(item, Step):

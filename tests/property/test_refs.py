@@ -13,7 +13,7 @@ from ostreefs_store.index import Index, Snapshot, Transaction
 from ostreefs_store.model import Digest
 from ostreefs_store.reflog import iter_logged_refs, iter_moves
 from ostreefs_store.refs import delete_refs, resolve, set_alias, set_ref
-from tests.property.strategies import fresh_place
+from tests.support.places import place_in_memory
 
 NAMES = st.sampled_from(["a", "a/b", "a/b/c", "b", "c", "d"])
 COMMITS = st.integers(1, 4).map(lambda number: Digest(bytes([number]) * 32))
@@ -65,7 +65,7 @@ def check(snapshot: Snapshot) -> None:
 @settings(deadline=None, max_examples=200)
 @given(st.lists(OPERATIONS, max_size=25))
 def test_any_order(operations: list[tuple[object, ...]]) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         Index.create(place)
         index = Index.open(place, writable=True)
         with index.transaction() as transaction:

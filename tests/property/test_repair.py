@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from ostreefs_store.checking.fsck import check_repository
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
-from tests.property.strategies import Plan, fresh_place, make_tree, plans
+from tests.property.strategies import Plan, make_tree, plans
 from tests.support.damage import flip, repair, replace, truncate
+from tests.support.places import place_in_memory
 from tests.support.trees import check_out, ingest, list_tree, new_repository, problems_of
 
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -69,7 +70,7 @@ def strike(repository: Repository, blows: Blows) -> int:
 @few
 @given(plans, blows, st.sampled_from(MODES), st.booleans())
 def test_repaired_from_the_source(plan: Plan, blows: Blows, mode: str, again: bool) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         make_tree(os.fsencode(place / "source"), plan)
         expected = list_tree(place / "source")
         with new_repository(place / "repo", mode) as repository:

@@ -23,13 +23,13 @@ from tests.property.strategies import (
     Plan,
     file_names,
     files,
-    fresh_place,
     make_tree,
     plans,
     trees,
     xattrs,
 )
 from tests.support.archives import archive, commit_archive, directory, file, member, read_archive
+from tests.support.places import place_in_memory
 from tests.support.trees import ingest, list_tree, new_repository, problems_of, root_of
 
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -127,7 +127,7 @@ def export(repository: Repository, revision: str = "main", *, sparse: bool = Fal
 @few
 @given(plans, st.sampled_from(MODES), st.booleans())
 def test_a_commit_of_an_export_has_the_same_tree(plan: Plan, mode: str, sparse: bool) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         make_tree(os.fsencode(place / "source"), plan)
         with (
             new_repository(place / "one", mode) as one,
@@ -144,7 +144,7 @@ def test_a_commit_of_an_export_has_the_same_tree(plan: Plan, mode: str, sparse: 
 @few
 @given(plans, st.booleans())
 def test_gnu_tar_makes_the_same_tree(plan: Plan, sparse: bool) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         make_tree(os.fsencode(place / "source"), plan)
         with new_repository(place / "repo", "bare-user") as repository:
             ingest(repository, place / "source")
@@ -176,7 +176,7 @@ _members = st.one_of(
 def test_any_members(found: list[tarfile.TarInfo], whiteouts: bool) -> None:
     """A layer, or an error: and never a name that leads anywhere else."""
     with (
-        fresh_place() as place,
+        place_in_memory() as place,
         new_repository(place / "repo", "bare-user") as repository,
     ):
         try:
@@ -215,7 +215,7 @@ def test_damaged_archives(position: int, damage: bytes, cut: bool) -> None:
     position = min(position, len(data))
     end = b"" if cut else data[position + len(damage) :]
     with (
-        fresh_place() as place,
+        place_in_memory() as place,
         new_repository(place / "repo", "bare-user") as repository,
     ):
         try:

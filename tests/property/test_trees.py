@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.objects import MODES
-from tests.property.strategies import Plan, fresh_place, make_tree, plans
+from tests.property.strategies import Plan, make_tree, plans
+from tests.support.places import place_in_memory
 from tests.support.trees import (
     Listing,
     as_user,
@@ -27,7 +28,7 @@ few = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @few
 @given(plans, st.sampled_from(MODES), st.booleans(), st.booleans())
 def test_checkout_of_ingest(plan: Plan, mode: str, force_copy: bool, consume: bool) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         make_tree(os.fsencode(place / "source"), plan)
         expected = list_tree(place / "source")
         with new_repository(place / "repo", mode) as repository:
@@ -70,7 +71,7 @@ def compare(old: Listing, new: Listing) -> set[tuple[str, bytes]]:
 def test_diff(old: Plan, new: Plan, related: bool) -> None:
     if related:
         new = {**old, **new}
-    with fresh_place() as place:
+    with place_in_memory() as place:
         make_tree(os.fsencode(place / "old"), old)
         make_tree(os.fsencode(place / "new"), new)
         with new_repository(place / "repo", "bare-user") as repository:

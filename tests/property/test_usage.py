@@ -17,8 +17,8 @@ from ostreefs_store.pruning.shares import NOTHING, Commits, Share, Shares
 from ostreefs_store.pruning.usage import Use, find_update, find_usage
 from ostreefs_store.pruning.usagerecords import note_records, note_usage
 from ostreefs_store.traverse import find_node, iter_nodes
-from tests.property.strategies import fresh_place
 from tests.support.commits import Content, put_tree
+from tests.support.places import place_in_memory
 
 few = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 
@@ -131,7 +131,7 @@ def plain_share(contents: dict[bytes, int], keys: set[bytes]) -> Share:
 @few
 @given(st.lists(steps, min_size=1, max_size=6), st.booleans(), st.booleans(), st.booleans())
 def test_usage(plan: list[Step], is_pinned: bool, is_thinned: bool, is_read_again: bool) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         Index.create(place)
         index = Index.open(place, writable=True)
         with index.transaction() as transaction:
@@ -184,7 +184,7 @@ def check_usage(transaction: Transaction) -> None:
 @few
 @given(contents, contents)
 def test_update(old: Content, new: Content) -> None:
-    with fresh_place() as place:
+    with place_in_memory() as place:
         Index.create(place)
         index = Index.open(place, writable=True)
         with index.transaction() as transaction:

@@ -2,7 +2,6 @@
 """Repositories and places for the tests of the store."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from ostreefs_store.objects import MODES
 from ostreefs_store.repository import Repository
+from tests.support.places import place_in_memory
 from tests.support.trees import new_repository, remove_tree
 
 
@@ -34,13 +34,10 @@ def repository(own_mode: str, tmp_path: Path) -> Iterator[Repository]:
 
 
 @pytest.fixture
-def memory_path(tmp_path: Path) -> Iterator[Path]:
+def memory_path() -> Iterator[Path]:
     """A place in memory where there is one: deleting 100,000 files from a disk takes long."""
-    memory = Path("/dev/shm")
-    folder = memory if os.access(memory, os.W_OK) else tmp_path
-    path = Path(tempfile.mkdtemp(prefix="ostreefs-store-", dir=folder))
-    yield path
-    remove_tree(path)
+    with place_in_memory() as path:
+        yield path
 
 
 @pytest.fixture

@@ -119,6 +119,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "ostreefs_store": {"ostreefs", "pyfuse3", "trio", "argparse", "tqdm"},
     "ostreefs.fuse": {"ostreefs.cli", "ostreefs.sysroot", "argparse"},
     "ostreefs.sysroot": {"ostreefs.cli", "ostreefs.fuse", "pyfuse3", "trio", "argparse"},
+    "ostreefs.bisect": {"ostreefs.cli", "ostreefs.pages", "argparse", "tqdm"},
 }
 
 # ---- reading imports ----

@@ -40,6 +40,7 @@ STORE_BASE = (
     "reflog",
     "refs",
     "pins",
+    "bisections",
     "repository",
     "space",
     "statcache",

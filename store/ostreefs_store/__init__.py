@@ -9,7 +9,8 @@ above it in this list, and each package only those before it (`tests/test_layeri
 - the disk: `beneath`, `durable` (everything that publishes), `content`, `metadata`, `lock`,
   `leases`, `parallel` (forked workers);
 - the repository: `environment` and `index` (LMDB), `packing`, `dates`, `objects` (object files),
-  `config`, `reflog`, `refs` (refs and revisions), `pins`, `repository`, `space`, `statcache`;
+  `config`, `reflog`, `refs` (refs and revisions), `pins`, `bisections`, `repository`,
+  `space`, `statcache`;
 - what all below share: `traverse`, `batch`, `known`, `verify`;
 - `pruning`: what is kept, what goes, how much space that is;
 - `tar`: archives, in and out;

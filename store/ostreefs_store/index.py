@@ -18,6 +18,7 @@
       pins        name (UTF-8) -> commit id; what a prune keeps whatever the refs are
       grafts      commit id   -> the nearest ancestors behind parents that were pruned, end to end
       usage       see `usagerecords`
+      bisections  see `bisections`
 
 An object exists when the index says so; files under ``objects/`` that it does not know are left
 from a crash and are never trusted. A *twin* is an object whose content was here already, under
@@ -54,7 +55,7 @@ DATABASES = (
     Database("refs", required=True),
     Database("content", several=True),
     *map(Database, ("twins", "inodes", "statcache", "collisions")),
-    *map(Database, ("reflog", "aliases", "pins", "grafts", "usage", "dates")),
+    *map(Database, ("reflog", "aliases", "pins", "grafts", "usage", "dates", "bisections")),
 )
 
 ObjectFile = tuple[int, Digest, Digest]

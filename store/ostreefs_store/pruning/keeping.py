@@ -2,7 +2,7 @@
 """Which commits a prune keeps.
 
 Without a rule about refs, all of them. With one, those that the refs lead to under the rules, and
-those that are pinned; `prune` adds those that are leased.
+those that are pinned or that an open bisection needs; `prune` adds those that are leased.
 
 A history goes on where commits in its midst were pruned: the index has a *graft* for each commit
 that lost a parent but kept an ancestor behind it, with the nearest of those that are left.
@@ -10,9 +10,11 @@ that lost a parent but kept an ancestor behind it, with the nearest of those tha
 
 from __future__ import annotations
 
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from ostreefs_store.bisections import iter_held
 from ostreefs_store.codec import decode_commit
 from ostreefs_store.errors import CommitInUseError, RevisionNotFoundError
 from ostreefs_store.model import DIGEST_SIZE, Commit, Digest
@@ -130,7 +132,7 @@ def find_kept(snapshot: Snapshot, history: History, rules: Rules, config: Config
     """The commits that stay, were nobody to hold a lease.
 
     Raises `RevisionNotFoundError` for a ref that is not there, `CommitInUseError` for a commit
-    that is to be deleted and is a ref's newest, or pinned.
+    that is to be deleted and is a ref's newest, pinned, or needed by a bisection.
     """
     refs = dict(snapshot.iter_refs())
     for ref in (*rules.branch_depths, *rules.only_branches):
@@ -139,9 +141,12 @@ def find_kept(snapshot: Snapshot, history: History, rules: Rules, config: Config
     aliases = dict(snapshot.iter_aliases())
     rules = _without_aliases(rules, aliases)
     pins = dict(iter_pins(snapshot))
+    held = dict(iter_held(snapshot))
     _check_unused(rules.delete, refs, pins)
+    _check_no_bisection(rules.delete, held)
     if rules.starts_from_refs:
-        kept = {pin for pin in pins.values() if pin in history.commits}
+        needed = chain(pins.values(), *held.values())
+        kept = {commit for commit in needed if commit in history.commits}
         for ref, tip in refs.items():
             if ref not in aliases:  # else what it follows would have no rule but the alias's
                 kept.update(_kept_of_ref(history, ref, tip, rules, config))
@@ -197,3 +202,13 @@ def _check_unused(
                     f"pinned as '{name}'",
                     hint="take the pin out with 'ostreefs pin --delete'",
                 )
+
+
+def _check_no_bisection(commits: Sequence[Digest], held: Mapping[str, Sequence[Digest]]) -> None:
+    for name, needed in held.items():
+        for commit in set(needed).intersection(commits):
+            raise CommitInUseError(
+                commit,
+                f"needed by bisection '{name}'",
+                hint=f"end that with 'ostreefs bisect reset --name={name}'",
+            )

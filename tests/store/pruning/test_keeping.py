@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 
+from ostreefs_store.bisections import (
+    find_output,
+    forget,
+    iter_bisections,
+    put_held,
+    put_output,
+    put_state,
+)
 from ostreefs_store.codec import commit_digest, encode_commit
 from ostreefs_store.config import Config, parse_config
 from ostreefs_store.errors import (
     CommitInUseError,
+    InvalidNameError,
     InvalidSettingError,
     PinExistsError,
     PinNotFoundError,
@@ -249,3 +258,32 @@ def test_a_long_history_is_no_recursion(tmp_path: Path) -> None:
         assert len(set(history.walk_younger(parents[0], 10))) == 4990
         first = next(c for c, found in history.commits.items() if not found.parents)
         assert history.find_grafts({first, parents[0]})[parents[0]] == [first]
+
+
+def test_a_bisection_keeps_what_it_needs(repo: Repo) -> None:
+    repo.drop_refs("main", "side", "os/merged")
+    with repo.index.transaction() as transaction:
+        put_held(transaction, "one", [repo.ids["c"], repo.ids["x"]])
+        put_state(transaction, "one", b"anything")
+        put_held(transaction, "other", [repo.ids["o"]])
+        put_state(transaction, "other", b"")
+        put_output(transaction, "one", 3, b"printed")
+    with repo.index.snapshot() as snapshot:
+        assert [name for name, _ in iter_bisections(snapshot)] == ["one", "other"]
+        assert find_output(snapshot, "one", 3) == b"printed"
+    assert repo.kept(Rules(refs_only=True)) == "cox"
+    with pytest.raises(CommitInUseError, match="needed by bisection 'other'"):
+        repo.kept(Rules(delete=[repo.ids["o"]]))
+    with repo.index.transaction() as transaction:
+        assert forget(transaction, "one")
+        assert not forget(transaction, "one")
+        assert not forget(transaction, "oth")
+    with repo.index.snapshot() as snapshot:
+        assert find_output(snapshot, "one", 3) == b""
+    assert repo.kept(Rules(refs_only=True)) == "o"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", ".x", "a\0b", "ä", "x" * 101])
+def test_names_of_bisections(repo: Repo, name: str) -> None:
+    with repo.index.transaction() as transaction, pytest.raises(InvalidNameError):
+        put_state(transaction, name, b"")

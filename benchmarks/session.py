@@ -23,6 +23,9 @@ HISTORY = 1000
 SHORT = 100
 CHANGED = 10
 LARGE_NAME = "large.bin"
+GIANT_COMMITS = 10_000
+GIANT_FILES = 1_000_000
+_FILES_EACH = 1000
 
 
 def repo_mode() -> str:
@@ -99,6 +102,14 @@ class Prepared:
         """A copy of the tree that may be hard-linked."""
         path = self._new("copy")
         run_quietly("cp", "-a", self.tree, path)
+        return path
+
+    @cached_property
+    def checkout(self) -> Path:
+        """A hardlink checkout of our own repository."""
+        path = self._new("checkout")
+        flags = ("-H", *user_flags(), BRANCH)
+        run_quietly(*self._ours.verb(self.ours, "checkout", *flags, path))
         return path
 
     @cached_property
@@ -183,6 +194,11 @@ class Session:
         return self._prepared("working", path)
 
     @cached_property
+    def ten(self) -> Prepared:
+        """Ten files."""
+        return self._made("ten", directories=1, files_each=10)
+
+    @cached_property
     def few(self) -> Prepared:
         """1,000 files in 100 directories."""
         return self._made("few", directories=100, files_each=10)
@@ -191,6 +207,11 @@ class Session:
     def many(self) -> Prepared:
         """100,000 files in 100 directories."""
         return self._made("many", directories=100, files_each=1000)
+
+    @cached_property
+    def small(self) -> Prepared:
+        """10,000 files in 100 directories."""
+        return self._made("small", directories=100, files_each=100)
 
     @cached_property
     def changed(self) -> Pair:
@@ -221,6 +242,22 @@ class Session:
     def wide(self) -> Pair:
         """A short one of directories with 100 files each."""
         return self._made("wide", directories=100, files_each=100).evolution(SHORT)
+
+    @cached_property
+    def giant(self) -> Path:
+        """Our repository with so many files and commits that never were on a disk."""
+        path = self.storage.new_path("giant")
+        say("  preparing: giant")
+        run_quietly(*self.ours.init(path))
+        numbers = (GIANT_COMMITS, GIANT_FILES // 10 // _FILES_EACH, _FILES_EACH)
+        run_quietly(sys.executable, "-m", "benchmarks.giant", path, *map(str, numbers))
+        return path
+
+    def mountpoint(self, name: str) -> Path:
+        """An empty directory to mount on."""
+        path = self.storage.base / f"mnt-{name}"
+        path.mkdir(exist_ok=True)
+        return path
 
     @cached_property
     def large(self) -> Prepared:

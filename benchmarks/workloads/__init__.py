@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.workloads import changes, comparing, mounting, reading, space, startup, storing
+from benchmarks.workloads import (
+    changes,
+    comparing,
+    memory,
+    mounting,
+    reading,
+    space,
+    startup,
+    storing,
+    switching,
+    walking,
+)
 
 if TYPE_CHECKING:
     from benchmarks.workloads.benchmark import Benchmark
@@ -16,7 +27,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         *startup.BENCHMARKS,
         *storing.BENCHMARKS,
         *mounting.BENCHMARKS,
+        *walking.BENCHMARKS,
         *reading.BENCHMARKS,
+        *switching.BENCHMARKS,
+        *memory.BENCHMARKS,
         *changes.BENCHMARKS,
         *space.BENCHMARKS,
         *comparing.BENCHMARKS,

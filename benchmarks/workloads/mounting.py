@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import Subject, Trial, simple
 from benchmarks.model import Bar, Comparison
 from benchmarks.mounts import unmounted_afterwards
-from benchmarks.session import BRANCH
+from benchmarks.session import BRANCH, GIANT_COMMITS, GIANT_FILES
 from benchmarks.workloads.benchmark import interleaved
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _HISTORY = "mount, 1,000 commits, 1,000 files"
 _ALL = "mount --all, 1,000 commits, 1,000 files"
 _MANY = "mount, 1 commit, 100,000 files"
 _REAL = "mount, the tree"
+_TEN = "mount, 1 commit, 10 files"
+_GIANT = f"mount, {GIANT_COMMITS:,} commits, {GIANT_FILES:,} files"
 _SQUASHFUSE = "squashfuse"
 _BORG = "borg mount"
 
@@ -72,6 +74,15 @@ def _subjects(session: Session) -> list[Subject]:
     ]
 
 
+def _giant_subjects(session: Session) -> list[Subject]:
+    mount = session.ours.mount
+    return [
+        _until_ls(_TEN, lambda: session.ten, lambda it, at: mount(it.ours, at)),
+        # At the same mount point: the repository is no tree that was prepared.
+        _until_ls(_GIANT, lambda: session.ten, lambda _, at: mount(session.giant, at)),
+    ]
+
+
 BENCHMARKS = (
     interleaved(
         "mount",
@@ -87,6 +98,13 @@ BENCHMARKS = (
             Comparison(f"{_REAL}, until ls", _REAL, _SQUASHFUSE),
             Comparison(f"{_REAL}, until ls", _REAL, _BORG),
         ),
+        times=3,
+    ),
+    interleaved(
+        "mount-giant",
+        "mount until ls of the root answers, for ten files and for all too many",
+        _giant_subjects,
+        (Comparison("the same for the giant as for ten files", _GIANT, _TEN, _SAME),),
         times=3,
     ),
 )

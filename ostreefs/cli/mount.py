@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from ostreefs.cli.logs import set_up_log
 from ostreefs.cli.output import inform, print_json
 from ostreefs.fuse import mounts
 from ostreefs.fuse.daemon import run_in_background
+from ostreefs.fuse.leftovers import detach_dead, unmount_and_clean_up
 from ostreefs.fuse.options import parse_options
-from ostreefs.fuse.scratch import Scratch, clean_up, prepare, put_over
+from ostreefs.fuse.scratch import Scratch, prepare, put_over, serving, take_down_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,13 +72,15 @@ def run_mount(arguments: Arguments) -> int:
 
         with ExitStack() as stack:
             if scratch is not None:
-                stack.callback(clean_up, scratch)
+                stack.enter_context(serving(scratch))
             set_up_log(log_file, foreground=arguments.foreground, verbose=arguments.verbose)
             _detach_dead(mount_point, arguments)
             mounts.check_mount_point(mount_point)
             mounts.check_fuse()
             place = mount_point if scratch is None else scratch.lower
-            serve(MountRequest(repository, revision, place, options, follow), ready)
+            on_signal = None if scratch is None else partial(take_down_over, scratch)
+            request = MountRequest(repository, revision, place, options, follow, on_signal)
+            serve(request, ready)
 
     if arguments.foreground:
         serve(_tell_supervisor)
@@ -102,7 +106,7 @@ def _tell_supervisor() -> None:
 
 
 def _detach_dead(mount_point: Path, arguments: Arguments) -> None:
-    for mount in mounts.detach_dead(mount_point):
+    for mount in detach_dead(mount_point):
         if arguments.verbose:
             inform(f"detached {mount.source} from {mount.target}: its process has died")
 
@@ -137,7 +141,7 @@ def add_umount_arguments(parser: Parser) -> None:
 def run_umount(arguments: Arguments) -> int:
     """Take down a mount."""
     mount_point = Path(arguments.mount_point)
-    mounts.unmount(mount_point, lazy=arguments.lazy)
+    unmount_and_clean_up(mount_point, lazy=arguments.lazy)
     if arguments.json:
         print_json({"mount_point": str(mount_point.absolute())})
     return 0

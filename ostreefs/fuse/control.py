@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ostreefs.fuse.mounts import FSTYPE, Mount, MountError, find_mount
+from ostreefs.fuse.writable import find_record, is_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,11 @@ def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     that is an error.
     """
     mount = find_mount(path)
+    if mount is not None and is_writable(mount) and find_record(mount) is not None:
+        raise MountError(
+            f"{path} is a writable mount, which shows one commit for ever",
+            hint="unmount it, and mount the other commit",
+        )
     if mount is None or mount.fstype != FSTYPE:
         raise MountError(f"{path} is not a mount of ostreefs", hint="'ostreefs mount' makes one")
     try:

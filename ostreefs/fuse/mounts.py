@@ -6,7 +6,6 @@ Needs neither pyfuse3 nor a repository, so that it starts quickly.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import select
@@ -26,12 +25,10 @@ if TYPE_CHECKING:
 FSTYPE = "fuse.ostreefs"
 SCRATCH_SOURCE = "ostreefs-rw"
 """What a writable layer of the kernel's overlayfs is called in the table of mounts."""
-_SCRATCH_FSTYPE = "fuse.fuse-overlayfs"
+SCRATCH_FSTYPE = "fuse.fuse-overlayfs"
 """The type of one that an ordinary user has made; it takes no name."""
 _DEVICE = "/dev/fuse"
 _MOUNTINFO = "/proc/self/mountinfo"
-_PATIENCE = 5.0
-"""Seconds after which whoever does not answer is not waited for."""
 
 
 class MountError(StoreError):
@@ -91,11 +88,6 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def is_dead(mount: Mount) -> bool:
-    """Whether nobody serves this mount any more."""
-    return errno_of_statfs(mount, _PATIENCE) == errno.ENOTCONN
-
-
 def errno_of_statfs(mount: Mount, seconds: float) -> int | None:
     """The errno that a mount answers, 0 for none; None for no answer within so many seconds.
 
@@ -131,17 +123,6 @@ def _try_for(seconds: float, look: Callable[..., object], *arguments: object) ->
         return None
     finally:
         os.close(process)
-
-
-def detach_dead(path: Path) -> list[Mount]:
-    """Take away what daemons that died have left at a mount point; what that was."""
-    detached: list[Mount] = []
-    while True:
-        mount = find_mount(path)
-        if mount is None or mount.fstype != FSTYPE or not is_dead(mount):
-            return detached
-        _take_down(mount, lazy=True)
-        detached.append(mount)
 
 
 def check_mount_point(path: Path) -> None:
@@ -224,15 +205,16 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
             f"{path} is a mount of type {mount.fstype}, not of ostreefs",
             hint=f"'umount {path}' takes down any mount",
         )
-    _take_down(mount, lazy=lazy)
+    take_down(mount, lazy=lazy)
 
 
 def _is_ours(mount: Mount) -> bool:
     """Whether a mount is one of ours, or a writable layer over one."""
-    return mount.fstype in {FSTYPE, _SCRATCH_FSTYPE} or mount.source == SCRATCH_SOURCE
+    return mount.fstype in {FSTYPE, SCRATCH_FSTYPE} or mount.source == SCRATCH_SOURCE
 
 
-def _take_down(mount: Mount, *, lazy: bool) -> None:
+def take_down(mount: Mount, *, lazy: bool) -> None:
+    """Take down a mount. Raises `MountError`."""
     if os.geteuid() == 0:
         command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else [])]
     else:

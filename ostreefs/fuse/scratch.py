@@ -3,7 +3,8 @@
 
 The commit is mounted in a directory of its own, an overlay of it and the upper directory where
 the user wants it, and then the first mount is detached: the overlay holds it. So one umount(8)
-takes down all, and the daemon, which learns of it, deletes what was made for this mount alone.
+takes down all, and the daemon, which learns of it, deletes what was made for this mount alone; if
+it cannot any more, the user's next writable mount does (`writable`).
 
 Root gets the kernel's overlayfs, everybody else fuse-overlayfs(1). Redirects and metadata-only
 copies are off: what is above can be read without the commit below (see `upper` in the store).
@@ -14,22 +15,38 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs.fuse.mounts import SCRATCH_SOURCE, MountError, find_mount, unmount
+from ostreefs.fuse.mounts import (
+    SCRATCH_SOURCE,
+    MountError,
+    errno_of_statfs,
+    find_mount,
+    take_down,
+    unmount,
+)
+from ostreefs.fuse.writable import find_overlay, hold, make_base, read_record, sweep, write_record
 
-_TEMPORARY = "/var/tmp"  # noqa: S108 -- survives a reboot, and is large; mkdtemp makes it ours
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 _PLAIN = "redirect_dir=off,metacopy=off,index=off"
+_FOR_BOTH = {"allow_other", "allow_root", "noexec"}
+"""Options that mean something to fuse-overlayfs, too."""
+_PATIENCE = 5.0
 
 
 class Scratch(NamedTuple):
     """The directories of a writable mount, all absolute.
 
-    `lower` is where the commit is mounted at first; `temporary` are what nobody wants to keep.
+    `base` is its own; `lower` is where the commit is mounted at first; `temporary` are what nobody
+    wants to keep. `lock` is a descriptor that keeps others from deleting `base`.
     """
 
+    base: Path
+    lock: int
     lower: Path
     upper: Path
     work: Path
@@ -48,7 +65,8 @@ def prepare(upper: Path | None) -> Scratch:
         )
     if upper is not None and upper.exists() and not upper.is_dir():
         raise MountError(f"the upper directory {upper} is not a directory")
-    base = Path(tempfile.mkdtemp(prefix="ostreefs-rw-", dir=_TEMPORARY))
+    sweep()
+    base, lock = make_base()
     lower = base / "lower"
     lower.mkdir()
     if upper is None:
@@ -61,7 +79,7 @@ def prepare(upper: Path | None) -> Scratch:
     except OSError:
         shutil.rmtree(base)
         raise
-    return Scratch(lower, upper, work, (work, base))
+    return Scratch(base, lock, lower, upper, work, (work, base))
 
 
 def put_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> None:
@@ -83,21 +101,59 @@ def put_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> N
         words = [layers, _PLAIN, *flags]
         command = ["mount", "-t", "overlay", SCRATCH_SOURCE, "-o", ",".join(words)]
     else:
-        command = ["fuse-overlayfs", "-o", layers]
-    done = subprocess.run([*command, mount_point], capture_output=True, text=True, check=False)
+        words = [layers, *(option for option in options if option in _FOR_BOTH)]
+        command = ["fuse-overlayfs", "-o", ",".join(words)]
+    done = subprocess.run(
+        [*command, mount_point],
+        capture_output=True,
+        text=True,
+        check=False,
+        pass_fds=[scratch.lock],  # fuse-overlayfs keeps it for as long as it lives
+    )
     reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-    if done.returncode == 0 and find_mount(mount_point) is not None:
-        unmount(scratch.lower, lazy=True)
-        return
+    overlay = find_mount(mount_point) if done.returncode == 0 else None
+    lower = find_mount(scratch.lower)
+    if overlay is not None and lower is not None:
+        write_record(scratch.base, overlay, lower)
     unmount(scratch.lower, lazy=True)
+    if overlay is not None:
+        return
     raise MountError(
         f"cannot put a writable layer over {mount_point}: {reason[0]}",
         hint="the upper directory must be on a disk of its own kind: not on an overlay or FUSE",
     )
 
 
-def clean_up(scratch: Scratch) -> None:
-    """Delete what was made for a mount that is gone."""
+@contextmanager
+def serving(scratch: Scratch) -> Iterator[None]:
+    """Around the life of the process that serves the commit below: deletes what it leaves.
+
+    Where the mount can be used and this process ends with an error, nothing is touched: whoever
+    works there must see that it is gone. So it is where fuse-overlayfs has died before.
+    """
+    hold(scratch.base)
+    try:
+        yield
+    except BaseException:
+        if read_record(scratch.base) is None:
+            _clean_up(scratch)
+        raise
+    record = read_record(scratch.base)
+    overlay = None if record is None else find_overlay(record)
+    if overlay is None or errno_of_statfs(overlay, _PATIENCE) == 0:
+        _clean_up(scratch)
+
+
+def take_down_over(scratch: Scratch) -> None:
+    """Detach the overlay that lies over a mount which is being served still."""
+    record = read_record(scratch.base)
+    overlay = None if record is None else find_overlay(record)
+    if overlay is not None:
+        with suppress(MountError):
+            take_down(overlay, lazy=True)
+
+
+def _clean_up(scratch: Scratch) -> None:
     for path in scratch.temporary:
         shutil.rmtree(path, ignore_errors=True)
 

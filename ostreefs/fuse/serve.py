@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +28,7 @@ from ostreefs_store.leases import Leases
 from ostreefs_store.repository import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from ostreefs_store.model import Digest
@@ -48,6 +49,8 @@ class MountRequest(NamedTuple):
     options: MountOptions = MountOptions()
     follow: bool = False
     """Show the newest commit of the revision, which is a ref, as soon as it moves."""
+    on_signal: Callable[[], None] | None = None
+    """Called before a signal takes the mount down, in a thread."""
 
 
 def fuse_options(request: MountRequest) -> set[str]:
@@ -96,7 +99,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
                 was_usable.set()
                 ready()
 
-            trio.run(_main, announce, live, statistics, resolved, follow)
+            obeying = partial(obey, statistics=statistics, before_end=request.on_signal)
+            trio.run(_main, announce, live, statistics, obeying, resolved, follow)
 
 
 @contextmanager
@@ -128,12 +132,13 @@ async def _main(
     ready: Callable[[], None],
     live: LiveMount,
     statistics: Statistics,
+    obeying: Callable[[AsyncIterator[int]], Awaitable[None]],
     mount_point: str,
     follow: str | None,
 ) -> None:
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(obey, signals, statistics)
+            nursery.start_soon(obeying, signals)
             nursery.start_soon(statistics.write_regularly)
             device = find_device(mount_point)
             if device is not None:

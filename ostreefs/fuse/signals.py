@@ -14,7 +14,7 @@ import trio
 from ostreefs.fuse.mounts import MountError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from ostreefs.fuse.counters import Counters
@@ -75,11 +75,17 @@ class Statistics:
             self._has_failed = True
 
 
-async def obey(signals: AsyncIterator[int], statistics: Statistics) -> None:
+async def obey(
+    signals: AsyncIterator[int],
+    statistics: Statistics,
+    before_end: Callable[[], None] | None = None,
+) -> None:
     """Unmount, or show counters, for ever."""
     async for number in signals:
         if number == signal.SIGUSR1:
             await statistics.show()
         else:
             log.info("%s: unmounting", signal.Signals(number).name)
+            if before_end is not None:
+                await trio.to_thread.run_sync(before_end)  # it may have to be served meanwhile
             pyfuse3.terminate()

@@ -20,6 +20,7 @@ from ostreefs.fuse.mounts import (
     errno_of_statfs,
     iter_mounts,
 )
+from ostreefs.fuse.writable import find_record, is_dead, is_writable
 
 if TYPE_CHECKING:
     import socket
@@ -52,8 +53,10 @@ def iter_status(patience: float = PATIENCE) -> Iterator[Status]:
     for mount in iter_mounts():
         if mount.fstype == FSTYPE:
             yield find_status(mount, patience)
-        elif mount.source == SCRATCH_SOURCE:
-            yield _find_scratch_status(mount, patience)
+        elif is_writable(mount):
+            status = _find_writable_status(mount, patience)
+            if status is not None:
+                yield status
 
 
 def find_status(mount: Mount, patience: float = PATIENCE) -> Status:
@@ -70,11 +73,27 @@ def find_status(mount: Mount, patience: float = PATIENCE) -> Status:
         return Status(mount, HANGING if found is None else UNKNOWN)
 
 
-def _find_scratch_status(mount: Mount, patience: float) -> Status:
-    """That of a writable layer; the mount below it can be reached through it alone."""
-    found = errno_of_listing(mount, patience)
-    state = {None: HANGING, 0: RUNNING, errno.ENOTCONN: DEAD}.get(found, UNKNOWN)
-    return Status(mount, state)
+def _find_writable_status(mount: Mount, patience: float) -> Status | None:
+    """That of a writable mount, who serves what is below included; None if it is not of ours."""
+    found = find_record(mount)
+    if found is None:
+        if mount.source != SCRATCH_SOURCE:
+            return None
+        answer = errno_of_listing(mount, patience)
+        state = {None: HANGING, 0: RUNNING, errno.ENOTCONN: DEAD}.get(answer, UNKNOWN)
+        return Status(mount, state)
+    base, record = found
+    mount = mount._replace(source=record.source)
+    if is_dead(mount, base, patience):
+        return Status(mount, DEAD)
+    try:
+        with control.connect(mount._replace(device=record.lower_device), patience) as connection:
+            status = _ask(connection, mount)
+    except OSError as error:
+        return Status(mount, HANGING if isinstance(error, TimeoutError) else UNKNOWN)
+    if status.state == RUNNING and errno_of_statfs(mount, patience) is None:
+        return status._replace(state=HANGING)
+    return status
 
 
 def _ask(connection: socket.socket, mount: Mount) -> Status:

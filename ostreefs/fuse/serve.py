@@ -24,6 +24,7 @@ from ostreefs.fuse.owner import OwnedNamespace, Owner
 from ostreefs.fuse.signals import SIGNALS, Statistics, obey
 from ostreefs.fuse.tree import Namespace
 from ostreefs.fuse.verify import OpenVerifier
+from ostreefs.fuse.watchdog import keep_telling
 from ostreefs_store.leases import Leases
 from ostreefs_store.repository import Repository
 
@@ -146,6 +147,7 @@ async def _main(
             if follow is not None:
                 nursery.start_soon(live.follow, follow)
             ready()
+            nursery.start_soon(keep_telling)
             await pyfuse3.main()
             nursery.cancel_scope.cancel()
     await statistics.write()

@@ -468,6 +468,37 @@ def test_a_supervisor_is_told(small_repository: Path, tmp_path: Path, revision: 
             process.stderr.close()
 
 
+def test_a_watchdog_sees_a_process_that_hangs(small_repository: Path, tmp_path: Path) -> None:
+    """Signs of life come while requests are answered, and cease with them."""
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(20)
+        environment = OURSELVES.environment() | {
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "100000",
+        }
+        words = ("--repo", small_repository, "mount", "--foreground", "main", mnt)
+        process = subprocess.Popen(command(*words), stderr=subprocess.PIPE, env=environment)
+        try:
+            assert [supervisor.recv(100) for _ in range(4)] == [b"READY=1", *[b"WATCHDOG=1"] * 3]
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            supervisor.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                [supervisor.recv(100) for _ in range(50)]
+            process.send_signal(signal.SIGABRT)  # as systemd does
+            process.send_signal(signal.SIGCONT)
+            assert process.wait(20) == -signal.SIGABRT
+            assert process.stderr is not None
+            assert b"pyfuse3" in process.stderr.read(), "where it hung"
+        finally:
+            clean_up(mnt, process)
+            assert process.stderr is not None
+            process.stderr.close()
+
+
 def test_a_journal_gets_priorities(small_repository: Path, tmp_path: Path) -> None:
     mnt = tmp_path / "mnt"
     mnt.mkdir()

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONNECTIONS = 8
+_FIRST_PAUSE, _LAST_PAUSE = 0.5, 600.0
+"""Seconds between two looks at what is left of commits that are shown no more."""
 
 
 def lease_revision(repository: Repository, leases: Leases, revision: str) -> Digest:
@@ -63,6 +65,7 @@ class LiveMount:
         self._leases = leases
         self._changing = trio.Lock()
         self._since = int(time.time())
+        self._switched = trio.Event()
 
     async def switch(self, revision: str) -> Digest:
         """Show another commit; ends when the kernel has forgotten what differs.
@@ -81,6 +84,7 @@ class LiveMount:
                 self._leases.drop(commit)  # one is enough
             else:
                 names = self._namespace.switch(commit)
+                self._switched.set()
                 await trio.to_thread.run_sync(_forget_names, names)
                 log.info("showing commit %s", commit.hex())
         return commit
@@ -98,6 +102,32 @@ class LiveMount:
                         log.warning("cannot follow %s: %s", ref, error)
                     complaint = str(error)
                 await wait_for_change(fd)
+
+    async def forget_what_passed(self) -> None:
+        """Have the kernel drop what it knows of commits that are shown no more, for ever.
+
+        It does so by itself for what nobody uses at the moment of a switch. But what somebody was
+        in then, and what was looked up from there, stays in its cache of names when it is left,
+        for as long as memory is plenty, and holds the old commit's lease. So all such names are
+        invalidated again and again, less and less often, until nothing is left: what is in use
+        stays usable, and goes as soon as it is not.
+        """
+        while True:
+            await self._switched.wait()
+            pause = _FIRST_PAUSE
+            while True:
+                self._switched = trio.Event()
+                with trio.move_on_after(pause) as waiting:
+                    await self._switched.wait()
+                pause = min(pause * 2, _LAST_PAUSE) if waiting.cancelled_caught else _FIRST_PAUSE
+                try:
+                    names = self._namespace.passing_names()
+                except StoreError as error:
+                    log.warning("cannot forget what was shown before: %s", error)
+                    break
+                if not names:
+                    break
+                await trio.to_thread.run_sync(_forget_passing, names)
 
     async def answer_requests(
         self, device: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -173,6 +203,13 @@ def _forget_names(names: list[bytes]) -> None:
                 raise
     with suppress(OSError):
         pyfuse3.invalidate_inode(root, attr_only=True)
+
+
+def _forget_passing(names: list[tuple[int, bytes]]) -> None:
+    """Have the kernel drop names in any directory, in a thread."""
+    for number, name in names:
+        with suppress(OSError):  # most it does not know any more
+            pyfuse3.invalidate_entry(pyfuse3.InodeT(number), _name(name))
 
 
 def _name(name: bytes) -> FileNameT:

@@ -148,6 +148,7 @@ async def _main(
                 nursery.start_soon(live.follow, follow)
             ready()
             nursery.start_soon(keep_telling)
+            nursery.start_soon(live.forget_what_passed)
             await pyfuse3.main()
             nursery.cancel_scope.cancel()
     await statistics.write()

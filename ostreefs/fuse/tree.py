@@ -169,6 +169,18 @@ class Namespace:
             finalize(old, self._leases.drop, old.commit).atexit = False
         return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
+    def passing_names(self) -> list[tuple[int, bytes]]:
+        """What the kernel may know below roots that are shown no more: directories, and names."""
+        passing = [
+            node
+            for node in self._nodes.values()
+            if isinstance(node, TreeNode) and _is_passing(node)
+        ]
+        with self._index.snapshot() as snapshot:
+            return [
+                (n.number, name) for n in passing for name in self._trees.get(snapshot, n.digest)
+            ]
+
     def __len__(self) -> int:
         """How many directories and links the kernel knows at the moment."""
         return len(self._nodes)
@@ -456,6 +468,13 @@ class Namespace:
         if child.number not in self._nodes:
             self._given[child.number] = child
         return Found(name, self._node_attributes(snapshot, child), child)
+
+
+def _is_passing(node: Node) -> bool:
+    """Whether a directory belongs to a root that is shown no more."""
+    while node.parent is not None:
+        node = node.parent
+    return isinstance(node, TreeNode) and node.retired
 
 
 def _read_head(snapshot: Snapshot, node: TreeNode) -> TreeHead:

@@ -72,9 +72,11 @@ STORE_PACKAGES: dict[str, tuple[str, ...]] = {
     ),
     "committing": (
         "redescribe",
+        "sourcedir",
         "scan",
         "reader",
         "consume",
+        "walk",
         "ingest",
         "merge",
         "retouch",

@@ -38,6 +38,14 @@ class Batch:
         self.directory_records: list[tuple[bytes, bytes]] = []
         """For the stat cache."""
 
+    def merge(self, other: Batch) -> None:
+        """Add all that another batch holds."""
+        self.files.update(other.files)
+        self.trees.update(other.trees)
+        self.object_files += other.object_files
+        self.twins.update(other.twins)
+        self.directory_records += other.directory_records
+
     def put_into(self, transaction: Transaction) -> None:
         """Put everything into the index. `object_files` must be durable when it ends.
 
@@ -87,8 +95,12 @@ class Batch:
 
     def add_tree(self, snapshot: Snapshot, tree: Tree) -> Digest:
         """Add a tree unless the index has it; its digest."""
-        encoded = encode_tree(tree)
+        return self.add_encoded_tree(snapshot, encode_tree(tree))
+
+    def add_encoded_tree(self, snapshot: Snapshot | None, encoded: bytes) -> Digest:
+        """As `add_tree`, for canonical bytes; a snapshot of None is an empty index."""
         digest = tree_digest(encoded)
-        if digest not in self.trees and not snapshot.has_tree(digest):
+        known = digest in self.trees or (snapshot is not None and snapshot.has_tree(digest))
+        if not known:
             self.trees[digest] = encoded
         return digest

@@ -70,6 +70,11 @@ def encode_file(file: File) -> bytes:
     return _encode(file)
 
 
+def encode_entries(head: TreeHead, entries: list[Entry]) -> bytes:
+    """The canonical bytes of a tree object from plain tuples, sorted by name."""
+    return _encode((head.mode, head.uid, head.gid, head.xattrs, entries))
+
+
 def encode_tree(tree: Tree) -> bytes:
     """The canonical bytes of a tree object; the caller has sorted the entries."""
     return _encode(tree)
@@ -78,6 +83,66 @@ def encode_tree(tree: Tree) -> bytes:
 def encode_commit(commit: Commit) -> bytes:
     """The canonical bytes of a commit object."""
     return _encode(commit)
+
+
+class RegularHeads:
+    """Canonical bytes of regular files under other metadata, without decoding those they had.
+
+    A *head* is all of them that stands before the content digest and the size: mode, owner and
+    xattrs. A head is decoded once; a tree has few different ones.
+    """
+
+    def __init__(self) -> None:
+        self._plain: dict[tuple[int, int, int], bytes] = {}
+        self._checked: set[bytes] = set()
+
+    def head(self, mode: int, uid: int, gid: int, xattrs: Xattrs) -> bytes:
+        """The head of a file with these metadata."""
+        if xattrs:
+            return _regular_head(mode, uid, gid, xattrs)
+        key = (mode, uid, gid)
+        head = self._plain.get(key)
+        if head is None:
+            head = self._plain[key] = _regular_head(mode, uid, gid, ())
+        return head
+
+    def replace(self, encoded: bytes, size: int, head: bytes) -> bytes | None:
+        """`encoded`, a file of `size`, with another head; None where it must be decoded for it.
+
+        That is so for heads that are long, since no two of those need be equal, and for anything
+        else than the canonical bytes of a regular file of that size.
+        """
+        length = _encode(size)
+        at = len(encoded) - len(length) - len(_CONTENT_MARK) - DIGEST_SIZE
+        tail = encoded[at:] if at > 0 else b""
+        if not (tail.startswith(_CONTENT_MARK) and tail.endswith(length)):
+            return None
+        old = encoded[:at]
+        if old not in self._checked:
+            if at > _HEAD_MAX or not _is_regular_head(old):
+                return None
+            self._checked.add(old)
+        return head + tail
+
+
+_REGULAR = b"\x97\x00"
+"""An array of seven, of which the first says that it is a regular file."""
+_CONTENT_MARK = b"\xc4\x20"
+"""What stands before 32 bytes."""
+_HEAD_MAX = 64
+
+
+def _regular_head(mode: int, uid: int, gid: int, xattrs: Xattrs) -> bytes:
+    return b"".join((_REGULAR, _encode(mode), _encode(uid), _encode(gid), _encode(xattrs)))
+
+
+def _is_regular_head(head: bytes) -> bool:
+    """Whether these bytes, whole and alone, are a head: nothing else may stand before a tail."""
+    try:
+        file = _file_decoder.decode(head + _CONTENT_MARK + bytes(DIGEST_SIZE) + b"\0")
+    except msgspec.MsgspecError:
+        return False
+    return isinstance(file, RegularFile) and file.content == bytes(DIGEST_SIZE)
 
 
 def file_digest(encoded: bytes) -> Digest:

@@ -25,21 +25,27 @@ class KnownObjects:
         self._snapshot = snapshot
         self._pid = os.getpid()
         self._is_empty = not snapshot.count("files")
+        """Of an index without files nothing is asked, so that workers need not open it."""
 
     def has_file(self, digest: Digest) -> bool:
         """Whether a file object is here."""
-        return not self._is_empty and self._own_snapshot().find_file(digest) is not None
+        snapshot = self.snapshot()
+        return snapshot is not None and snapshot.find_file(digest) is not None
 
     def find_holder(self, file: RegularFile) -> Digest | None:
         """An object whose file has the content of `file`, as far as a look from outside tells."""
-        if self._is_empty:
+        snapshot = self.snapshot()
+        if snapshot is None:
             return None
-        for digest in self._own_snapshot().holders_of(file.content):
+        for digest in snapshot.holders_of(file.content):
             if self._objects.has_right_size(digest, file):
                 return digest
         return None
 
-    def _own_snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot | None:
+        """The index as this process may read it; None for one that has no files."""
+        if self._is_empty:
+            return None
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._index = self._index.reopen()

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from contextlib import ExitStack, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -59,6 +60,44 @@ def map_unordered(
         return
     with _Pool(function, count) as pool:
         yield from pool.run(chain(first, remaining))
+
+
+def map_growing(
+    function: Callable[[B], tuple[R, list[B]]], first: B, *, workers: int | None = None
+) -> Iterator[R]:
+    """As `map_unordered`, for work of which each part tells what else there is to do.
+
+    `function(batch)` gives a result and further batches. The first batch runs here.
+    """
+    found: deque[B] = deque([first])
+    count = worker_count() if workers is None else workers
+    alone = count < 2 or threading.active_count() > 1
+    is_first = True
+    while found and (alone or is_first):
+        result, more = function(found.popleft())
+        found += more
+        is_first = False
+        yield result
+    if found:
+        with _Pool(function, count) as pool:
+            for result, more in pool.run(_Growing(found)):
+                found += more
+                yield result
+
+
+class _Growing:
+    """Draws from a queue that may be empty now and not later."""
+
+    def __init__(self, queue: deque[Any]) -> None:
+        self._queue = queue
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._queue:
+            raise StopIteration
+        return self._queue.popleft()
 
 
 class _Pool:
@@ -113,7 +152,7 @@ class _Pool:
         self._stack.close()
 
     def run(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """Feed the batches in, yield the answers."""
+        """Feed the batches in, yield the answers; after each, there may be batches again."""
         import pickle  # noqa: PLC0415 -- only large work pays for these
         import select  # noqa: PLC0415 -- likewise
 
@@ -131,6 +170,7 @@ class _Pool:
                 if not exhausted and len(waiting := pickle.dumps(batch)) > MESSAGE_MAX:
                     waiting = None
                     yield self._function(batch)
+                    exhausted = False
                 outstanding += waiting is not None
             if waiting is not None and self._send(waiting):
                 waiting = None
@@ -145,6 +185,7 @@ class _Pool:
                 if done:
                     outstanding -= 1
                     yield answer
+                    exhausted = False
 
     def _send(self, message: bytes) -> bool:
         try:

@@ -23,7 +23,7 @@ import msgspec
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
 KEPT_CTIME = frozenset({
     "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs",
@@ -69,12 +69,21 @@ class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
     tree: Digest
     skipped: tuple[bytes, ...]
 
-    def files(self) -> dict[str, tuple[tuple[int, ...], Digest]]:
-        """Facts and digest of every file, by name."""
+    def find(self, names: Sequence[str]) -> list[tuple[tuple[int, ...], Digest] | None]:
+        """Facts and digest of each of some files; None for one that was not there."""
+        if pack_names(names) != self.names:
+            known = self.files()
+            return [known.get(name) for name in names]
+        return list(self._values())
+
+    def _values(self) -> Iterator[tuple[tuple[int, ...], Digest]]:
         numbers = iter(array("q", self.facts))
         facts = zip(numbers, numbers, numbers, numbers, strict=True)
-        digests = split_digests(self.digests)
-        return dict(zip(unpack_names(self.names), zip(facts, digests, strict=True), strict=True))
+        return zip(facts, split_digests(self.digests), strict=True)
+
+    def files(self) -> dict[str, tuple[tuple[int, ...], Digest]]:
+        """Facts and digest of every file, by name."""
+        return dict(zip(unpack_names(self.names), self._values(), strict=True))
 
 
 def _slice(digests: bytes, position: int) -> bytes:

@@ -11,8 +11,8 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.beneath import open_beneath
-from ostreefs_store.codec import encode_file, encode_tree, file_digest, tree_digest
-from ostreefs_store.committing.scan import Scanner, SourceDirectory, SourceOptions, special_file
+from ostreefs_store.codec import encode_file, file_digest, tree_digest
+from ostreefs_store.committing.scan import Scanner, SourceOptions, special_file
 from ostreefs_store.content import hash_file
 from ostreefs_store.errors import SourceChangedError
 from ostreefs_store.metadata import read_xattrs
@@ -21,6 +21,7 @@ from ostreefs_store.parallel import map_unordered
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ostreefs_store.committing.sourcedir import SourceDirectory
     from ostreefs_store.model import Digest, File
     from ostreefs_store.modifiers import Modifiers
 
@@ -102,9 +103,13 @@ def _derive(source_fd: int, modifiers: Modifiers) -> Derived:
             digest = directories[number].digests[position] = file_digest(encoded)
             derived.files[digest] = encoded
     derived.files.update(scanner.special_files)
+    below: dict[bytes, Digest] = {}
     for directory in reversed(directories):
-        encoded = encode_tree(directory.make_tree())
-        directory.tree = tree_digest(encoded)
+        directory.trees = {
+            name: below[directory.path_of(name)] for name in directory.subdirectories
+        }
+        encoded = directory.encode_tree()
+        directory.tree = below[directory.path] = tree_digest(encoded)
         derived.trees[directory.tree] = encoded
     return derived._replace(root=directories[0].tree)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.beneath import open_beneath
 from ostreefs_store.codec import content_digest, encode_file, file_digest
+from ostreefs_store.committing.redescribe import of_source
 from ostreefs_store.content import CHUNK, hash_file, reflink
 from ostreefs_store.errors import SourceChangedError, UpperFeatureError
 from ostreefs_store.metadata import read_xattrs
@@ -34,19 +35,10 @@ _HOLES_FROM = 64 << 10
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES}
 
-Job = list[tuple[int, bytes, list[tuple[int, str]]]]
-"""(number of a directory, its path, [(position of a file in it, name), …]), …"""
-
-Stored = tuple[int, Digest, bytes, tuple[int, int, int, int], Digest, int, bytes]
-"""What became of one file: position, file digest, canonical bytes, facts, content digest, inode of
-the new object file, digest of the holder of a new twin. The inode is 0 when the object is a twin,
-when it was known or its name was taken, or when it has no content; only a twin has a holder.
-Plain tuples: tens of thousands travel between processes."""
-
-Answer = list[tuple[int, list[Stored]]]
-"""(number of a directory, what became of its files), …"""
-
-_Result = tuple[Digest, bytes, tuple[int, int, int, int], Digest, int, bytes]
+Stored = tuple[Digest, bytes, tuple[int, int, int, int], Digest, int, bytes]
+"""What became of one file: file digest, canonical bytes, facts, content digest, inode of the new
+object file, digest of the holder of a new twin. The inode is 0 when the object is a twin, when it
+was known or its name was taken, or when it has no content; only a twin has a holder."""
 
 
 class _Opened(NamedTuple):
@@ -80,17 +72,20 @@ class FileReader:
         self._buffer = memoryview(bytearray(CHUNK))
         self._buffers = [self._buffer]
 
-    def store_batch(self, job: Job) -> Answer:
-        """Store files; the function that workers run."""
-        previous = os.umask(0)
-        try:
-            return [(number, self._store_directory(path, files)) for number, path, files in job]
-        finally:
-            os.umask(previous)
-
-    def _store_directory(self, path: bytes, files: list[tuple[int, str]]) -> list[Stored]:
-        with self._open_directory(path) as dir_fd:
-            return [(position, *self._store(path, dir_fd, name)) for position, name in files]
+    def find_new_bytes(self, path: bytes, dir_fd: int, names: list[str]) -> int:
+        """The bytes of those of some files whose content is not here yet; reads them."""
+        wanted = 0
+        for name in names:
+            fd = self._open_file(path, dir_fd, name)
+            try:
+                found = os.fstat(fd)
+                content = hash_file(fd, found.st_size)
+                file = self.modifiers.regular_file(found, (), content)
+                if self._known.find_holder(file) is None:
+                    wanted += min(found.st_size, found.st_blocks * 512)
+            finally:
+                os.close(fd)
+        return wanted
 
     def recover(self, path: bytes, digest: Digest, file: RegularFile) -> int:
         """Settle an object whose name is taken by a file that the index does not know.
@@ -106,7 +101,7 @@ class FileReader:
             return found.st_ino
         directory, name = os.path.split(path)
         with (
-            self._open_directory(directory) as dir_fd,
+            self.open_directory(directory) as dir_fd,
             self._objects.staged() as (staged_fd, staged_path),
         ):
             fd = self._open_file(directory, dir_fd, os.fsdecode(name))
@@ -123,12 +118,16 @@ class FileReader:
         if found.st_nlink == 1:
             return True
         directory, name = os.path.split(path)
-        with self._open_directory(directory) as dir_fd, suppress(OSError):
+        with self.open_directory(directory) as dir_fd, suppress(OSError):
             source = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
             return self.consume and found.st_nlink == 2 and os.path.samestat(source, found)
         return False
 
-    def _store(self, path: bytes, dir_fd: int, name: str) -> _Result:
+    def store(self, path: bytes, dir_fd: int, name: str) -> Stored:
+        """Store a file of the directory `path`, open as `dir_fd`; the umask is to be 0.
+
+        Raises `OSError` with the file's path, `SourceChangedError`.
+        """
         for _ in range(_ATTEMPTS):
             fd = self._open_file(path, dir_fd, name)
             try:
@@ -152,7 +151,7 @@ class FileReader:
                 os.close(fd)
         raise SourceChangedError(os.path.join(path, os.fsencode(name)))
 
-    def _store_small(self, source: _Opened) -> _Result | None:
+    def _store_small(self, source: _Opened) -> Stored | None:
         """Store a file that fits the buffer; None when it changed under our hands."""
         count = os.readv(source.fd, self._buffers) if source.found.st_size else 0
         content = self._buffer[:count]
@@ -169,7 +168,7 @@ class FileReader:
                     inode = inode or self._objects.add(digest, file, content)
         return digest, encoded, _facts(source.found), file.content, inode, holder
 
-    def _store_large(self, source: _Opened) -> _Result | None:
+    def _store_large(self, source: _Opened) -> Stored | None:
         """Store a file that is hashed and copied in one pass; None when it changed meanwhile."""
         if self._may_adopt(source.found):
             return self._store_read(source, hash_file(source.fd, source.found.st_size))
@@ -186,7 +185,7 @@ class FileReader:
 
     def _store_read(
         self, source: _Opened, content: Digest, staged: tuple[int, str] | None = None
-    ) -> _Result | None:
+    ) -> Stored | None:
         """Make what was hashed an object: by adopting it, or from its staged copy."""
         described = self._describe(source, content)
         if described is None:
@@ -273,12 +272,16 @@ class FileReader:
             return fd
 
     @contextmanager
-    def _open_directory(self, path: bytes) -> Iterator[int]:
+    def open_directory(self, path: bytes) -> Iterator[int]:
+        """A descriptor of a directory of the source, for a `with` block.
+
+        Raises `OSError` with its path, `SourceChangedError` where there is none any more.
+        """
         with ExitStack() as stack:
             try:
                 fd = stack.enter_context(open_beneath(self._source_fd, path))
-            except (FileNotFoundError, NotADirectoryError):
-                raise SourceChangedError(path) from None
+            except OSError as error:
+                raise of_source(error, path) from None
             yield fd
 
 

@@ -9,10 +9,10 @@ put back, so the file is read.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ostreefs_store.beneath import open_beneath
-from ostreefs_store.codec import encode_file, file_digest, read_file
+from ostreefs_store.codec import RegularHeads, encode_file, file_digest, read_file
 from ostreefs_store.errors import SourceChangedError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import Digest, RegularFile
@@ -21,109 +21,75 @@ from ostreefs_store.modifiers import Modifiers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ostreefs_store.batch import Batch
+    from ostreefs_store.committing.sourcedir import Candidate, SourceDirectory
     from ostreefs_store.index import Snapshot
 
 
-_BATCH_FILES = 1024
-
-
-class Candidate(NamedTuple):
-    """A file of a directory as it is now, and the object that it was."""
-
-    position: int
-    name: str
-    found: os.stat_result
-    before: Digest
-
-
-class Suspects(NamedTuple):
-    """The candidates of one directory: its number, its path in the source."""
-
-    number: int
-    path: bytes
-    candidates: list[Candidate]
-
-
-Described = tuple[int, list[tuple[int, Digest, bytes]]]
-"""(number of a directory, [(position, new file digest, canonical bytes), …]): those candidates
-for which that is certain. They may be in the index already."""
-
-
 class Redescriber:
-    """Finds the new objects of candidates; `describe` is for workers.
+    """Finds the new objects of candidates."""
 
-    They are forked with everything that they need; only numbers of suspects are sent to them.
-    """
-
-    def __init__(
-        self, snapshot: Snapshot, source_fd: int, modifiers: Modifiers, suspects: list[Suspects]
-    ) -> None:
-        self._source_fd = source_fd
+    def __init__(self, modifiers: Modifiers) -> None:
         self._modifiers = modifiers
         self._is_plain = modifiers == Modifiers()
-        self._suspects = suspects
-        digests = {c.before for directory in suspects for c in directory.candidates}
-        self._before = snapshot.find_files(sorted(digests))
+        self._heads = RegularHeads()
 
-    def batches(self) -> Iterator[list[int]]:
-        """Numbers of suspects, in portions of a fair size."""
-        batch: list[int] = []
-        count = 0
-        for number, directory in enumerate(self._suspects):
-            batch.append(number)
-            count += len(directory.candidates)
-            if count >= _BATCH_FILES:
-                yield batch
-                batch, count = [], 0
-        if batch:
-            yield batch
-
-    def describe(self, batch: list[int]) -> list[Described]:
-        """The new objects of some suspects.
+    def describe(
+        self, snapshot: Snapshot, directory: SourceDirectory, fd: int, batch: Batch
+    ) -> None:
+        """Settle the candidates of a directory, open as `fd`: those left are made pending.
 
         Raises `OSError` with the path of what cannot be looked at, `SourceChangedError`.
         """
-        previous = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return [self._describe_directory(self._suspects[number]) for number in batch]
-        finally:
-            os.fchdir(previous)
-            os.close(previous)
+        before = sorted({candidate.before for candidate in directory.candidates})
+        files, holders = snapshot.find_files(before), snapshot.find_holders(before)
+        with _working_directory(fd):
+            for candidate in directory.candidates:
+                position, name, found, old = candidate
+                encoded = files.get(old)
+                try:
+                    new = None if encoded is None else self._describe(candidate, encoded)
+                except OSError as error:
+                    raise of_source(error, directory.path_of(name)) from None
+                if new is None or new == encoded:  # nothing accounts for the new ctime
+                    directory.pending.append(position)
+                    continue
+                digest = directory.digests[position] = file_digest(new)
+                batch.files[digest] = new
+                if found.st_size:
+                    batch.twins[digest] = Digest(holders.get(old, old))
+        directory.pending.sort()
+        directory.candidates = []
 
-    def _describe_directory(self, directory: Suspects) -> Described:
-        described = []
-        try:
-            with open_beneath(self._source_fd, directory.path) as fd:
-                # listxattr(2) takes no descriptor of a directory, and going through
-                # /proc/self/fd costs twice.
-                os.fchdir(fd)
-                for candidate in directory.candidates:
-                    new = self._describe(candidate)
-                    if new is not None:
-                        described.append((candidate.position, *new))
-        except OSError as error:
-            name = error.filename if isinstance(error.filename, str) else ""
-            path = os.path.join(directory.path, os.fsencode(name))
-            raise of_source(error, path) from None
-        return directory.number, described
-
-    def _describe(self, candidate: Candidate) -> tuple[Digest, bytes] | None:
-        """The file object of a candidate; None when its metadata are what they were."""
-        encoded = self._before.get(candidate.before)
-        old = None if encoded is None else read_file(encoded)
+    def _describe(self, candidate: Candidate, encoded: bytes) -> bytes | None:
+        """The canonical bytes of a candidate; None when it was no regular file."""
+        found = candidate.found
+        xattrs = read_xattrs(candidate.name) if self._modifiers.xattrs else ()
+        if self._is_plain:
+            mode = found.st_mode & 0o7777
+            head = self._heads.head(mode, found.st_uid, found.st_gid, xattrs)
+            new = self._heads.replace(encoded, found.st_size, head)
+            if new is not None:
+                return new
+        old = read_file(encoded)
         if not isinstance(old, RegularFile):
             return None
-        xattrs = read_xattrs(candidate.name) if self._modifiers.xattrs else ()
-        if self._is_plain:  # a microsecond less for each file
-            found = candidate.found
-            mode = found.st_mode & 0o7777
-            file = RegularFile(mode, found.st_uid, found.st_gid, xattrs, old.content, old.size)
-        else:
-            file = self._modifiers.regular_file(candidate.found, xattrs, old.content)
-        if file == old:
-            return None
-        encoded = encode_file(file)
-        return file_digest(encoded), encoded
+        return encode_file(self._modifiers.regular_file(found, xattrs, old.content))
+
+
+@contextmanager
+def _working_directory(fd: int) -> Iterator[None]:
+    """Make a directory the working directory for a `with` block.
+
+    listxattr(2) takes no descriptor of a directory, and going through /proc/self/fd costs twice.
+    """
+    previous = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fchdir(fd)
+        yield
+    finally:
+        os.fchdir(previous)
+        os.close(previous)
 
 
 def of_source(error: OSError, path: bytes) -> Exception:

@@ -12,13 +12,13 @@ import errno
 import os
 import stat
 import time
-from array import array
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs_store.beneath import DIRECTORY_FLAGS, find_fstype
 from ostreefs_store.codec import encode_file, file_digest, read_tree_head
-from ostreefs_store.committing.redescribe import Candidate, of_source
+from ostreefs_store.committing.redescribe import of_source
+from ostreefs_store.committing.sourcedir import Candidate, SourceDirectory
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
@@ -28,15 +28,12 @@ from ostreefs_store.model import (
     Fifo,
     File,
     Symlink,
-    Tree,
-    TreeEntry,
     TreeHead,
     Xattrs,
 )
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.names import RESERVED_XATTR_PREFIX
 from ostreefs_store.statcache import (
-    FACTS,
     KEPT_CTIME,
     NO_DIGEST,
     UNKNOWN,
@@ -44,7 +41,6 @@ from ostreefs_store.statcache import (
     decode_record,
     directory_key,
     pack_facts,
-    split_digests,
     unpack_names,
 )
 
@@ -52,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ostreefs_store.index import Snapshot
+    from ostreefs_store.known import KnownObjects
 
 
 MOUNT_FSTYPE = "fuse.ostreefs"
@@ -60,86 +57,6 @@ TREE_XATTR = RESERVED_XATTR_PREFIX.decode() + "object"
 
 Recognise = Callable[[os.stat_result, str], Digest | None]
 """Finds the object whose own inode is what a path names, if there is one; with the path's stat."""
-
-
-class SourceDirectory:
-    """One directory of the source, as the walk found it.
-
-    `names`, `facts` (`FACTS` numbers each) and `digests` are of its files, that is, of everything
-    but directories; `pending` are the positions of those that must be read to have a digest, and
-    `candidates` those that may have new metadata alone.
-    An `unchanged` directory has the files of its `record` and carries none of its own. One that is
-    `recognised` is known to be `tree`, and neither it nor what is below it was looked at.
-    """
-
-    __slots__ = (
-        "candidates",
-        "ctime",
-        "digests",
-        "facts",
-        "fingerprint",
-        "gid",
-        "key",
-        "mode",
-        "names",
-        "path",
-        "pending",
-        "recognised",
-        "record",
-        "skipped",
-        "subdirectories",
-        "tree",
-        "uid",
-        "unchanged",
-        "xattrs",
-    )
-
-    def __init__(self, path: bytes) -> None:
-        self.path = path
-        self.key = b""
-        self.fingerprint: bytes | None = None
-        self.mode = self.uid = self.gid = self.ctime = 0
-        self.xattrs: Xattrs = ()
-        self.names: list[str] = []
-        self.facts: list[int] = []
-        self.digests: list[Digest] = []
-        self.pending: list[int] = []
-        self.candidates: list[Candidate] = []
-        self.subdirectories: list[tuple[str, SourceDirectory]] = []
-        self.skipped: tuple[bytes, ...] = ()
-        self.record: DirectoryRecord | None = None
-        self.unchanged = False
-        self.recognised = False
-        self.tree = NO_DIGEST
-
-    def load_files(self) -> None:
-        """Take the files of an unchanged directory from its record."""
-        assert self.record is not None
-        self.names = unpack_names(self.record.names)
-        self.facts = list(array("q", self.record.facts))
-        self.digests = split_digests(self.record.digests)
-
-    def facts_of(self, position: int) -> tuple[int, ...]:
-        """The facts of the file at a position."""
-        return tuple(self.facts[position * FACTS : (position + 1) * FACTS])
-
-    def path_of(self, name: str) -> bytes:
-        """The path of an entry, relative to the source."""
-        encoded = os.fsencode(name)
-        return self.path + b"/" + encoded if self.path else encoded
-
-    def make_tree(self) -> Tree:
-        """The tree object that it is, once all digests below it are known."""
-        entries = [
-            TreeEntry(os.fsencode(name), False, digest)
-            for name, digest in zip(self.names, self.digests, strict=True)
-            if digest != NO_DIGEST
-        ]
-        entries += [
-            TreeEntry(os.fsencode(name), True, child.tree) for name, child in self.subdirectories
-        ]
-        entries.sort(key=lambda entry: entry.name)
-        return Tree(self.mode, self.uid, self.gid, self.xattrs, tuple(entries))
 
 
 class SourceOptions(NamedTuple):
@@ -155,11 +72,11 @@ class SourceOptions(NamedTuple):
 
 
 class Scanner:
-    """Walks one source for one commit."""
+    """Looks at the directories of one source for one commit."""
 
     def __init__(
         self,
-        snapshot: Snapshot | None,
+        known: KnownObjects | None,
         modifiers: Modifiers,
         recognise: Recognise,
         *,
@@ -178,7 +95,7 @@ class Scanner:
         if own is not None:
             found = own.stat()
             self._own_key = directory_key(found.st_dev, found.st_ino)
-        self._snapshot = snapshot
+        self._known = known
         self._modifiers = modifiers
         self._fingerprints: dict[int, bytes | None] = {}
         self._recognise = recognise
@@ -191,9 +108,9 @@ class Scanner:
 
         Raises `OSError` for what cannot be listed, with its path.
         """
-        root, names = self._scan(source_fd, b"")
+        root = self.scan(source_fd, b"")
         yield root
-        stack = [(source_fd, root, iter(names))]
+        stack = [(source_fd, root, iter(root.subdirectories))]
         try:
             while stack:
                 fd, directory, remaining = stack[-1]
@@ -203,16 +120,19 @@ class Scanner:
                     if stack:
                         os.close(fd)
                     continue
-                child_fd = self._open(fd, directory, name)
-                child, names = self._scan(child_fd, directory.path_of(name))
-                directory.subdirectories.append((name, child))
-                stack.append((child_fd, child, iter(names)))
+                child_fd = self.open(fd, directory, name)
+                child = self.scan(child_fd, directory.path_of(name))
+                stack.append((child_fd, child, iter(child.subdirectories)))
                 yield child
         finally:
             for fd, _, _ in stack[1:]:
                 os.close(fd)
 
-    def _open(self, parent_fd: int, parent: SourceDirectory, name: str) -> int:
+    def open(self, parent_fd: int, parent: SourceDirectory, name: str) -> int:
+        """A descriptor of a subdirectory, to be closed by the caller.
+
+        Raises `SourceChangedError` when it is none any more, `OSError` with its path.
+        """
         try:
             return os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
         except NotADirectoryError:
@@ -220,8 +140,8 @@ class Scanner:
         except OSError as error:
             raise of_source(error, parent.path_of(name)) from None
 
-    def _scan(self, fd: int, path: bytes) -> tuple[SourceDirectory, list[str]]:
-        """Look at one directory; also the names of its subdirectories.
+    def scan(self, fd: int, path: bytes) -> SourceDirectory:
+        """Look at one directory.
 
         Its own stat is taken before it is listed: what comes later changes its ctime again.
         """
@@ -233,34 +153,41 @@ class Scanner:
         shown = self._find_shown(fd, own)
         if shown is not None:
             directory.tree, directory.recognised = shown, True
-            return directory, []
+            return directory
         directory.ctime = own.st_ctime_ns
         fingerprint = None if path in self._skip else self._fingerprint(fd, own.st_dev)
         directory.fingerprint = fingerprint
-        record = directory.record = (
-            decode_record(self._snapshot.find_directory_record(directory.key), fingerprint)
-            if fingerprint is not None and self._trust and self._snapshot is not None
-            else None
-        )
+        record = directory.record = self._find_record(directory.key, fingerprint)
         if record is not None and record.ctime == own.st_ctime_ns:
             directory.mode, directory.uid, directory.gid = record.mode, record.uid, record.gid
             directory.xattrs = record.xattrs
             if _has_same_files(fd, record):
                 directory.unchanged = True
                 directory.skipped = record.skipped
-                return directory, unpack_names(record.subdirectories)
+                directory.subdirectories = unpack_names(record.subdirectories)
+                return directory
         else:
             directory.mode = self._modifiers.mode(stat.S_IMODE(own.st_mode))
             directory.uid, directory.gid = self._modifiers.owner(own.st_uid, own.st_gid)
             directory.xattrs = read_xattrs(fd) if self._modifiers.xattrs else ()
-        return directory, self._list(directory, fd)
+        self._list(directory, fd)
+        return directory
+
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        return None if self._known is None else self._known.snapshot()
+
+    def _find_record(self, key: bytes, fingerprint: bytes | None) -> DirectoryRecord | None:
+        if fingerprint is None or not self._trust or (snapshot := self._snapshot) is None:
+            return None
+        return decode_record(snapshot.find_directory_record(key), fingerprint)
 
     def _find_shown(self, fd: int, own: os.stat_result) -> Digest | None:
         """The tree that a directory of a mount of ours shows, if this repository has it.
 
         It is believed where the directory shows the tree's own metadata, too.
         """
-        if not self._believes_mounts or self._snapshot is None:
+        if not self._believes_mounts:
             return None
         if own.st_dev not in self._is_ours:
             self._is_ours[own.st_dev] = find_fstype(fd) == MOUNT_FSTYPE
@@ -270,7 +197,8 @@ class Scanner:
             digest = Digest(bytes.fromhex(os.getxattr(fd, TREE_XATTR).decode("ascii")))
         except (OSError, ValueError):  # a directory of the mount itself, such as refs
             return None
-        encoded = self._snapshot.find_tree(digest)
+        snapshot = self._snapshot
+        encoded = None if snapshot is None else snapshot.find_tree(digest)
         if encoded is None:
             return None
         head = read_tree_head(encoded)
@@ -289,10 +217,10 @@ class Scanner:
         self._fingerprints[device] = fingerprint
         return fingerprint
 
-    def _list(self, directory: SourceDirectory, fd: int) -> list[str]:
-        """List a directory and find the digests of its files; the names of its subdirectories."""
+    def _list(self, directory: SourceDirectory, fd: int) -> None:
+        """List a directory, and find the digests of its files."""
         stats: list[os.stat_result] = []
-        subdirectories: list[str] = []
+        subdirectories = directory.subdirectories
         names, facts = directory.names, directory.facts
         skip = self._skip.get(directory.path, ())
         with os.scandir(fd) as listing:
@@ -310,33 +238,42 @@ class Scanner:
                 names.append(entry.name)
                 facts += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         self._resolve(directory, fd, stats)
-        return subdirectories
 
     def _resolve(self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]) -> None:
         """Find the digest of each file without reading content, where that can be done."""
-        known = {} if directory.record is None else directory.record.files()
-        directory.digests = [NO_DIGEST] * len(stats)
-        for position, (name, found) in enumerate(zip(directory.names, stats, strict=True)):
-            facts = directory.facts_of(position)
-            before = known.get(name)
+        digests = directory.digests = [NO_DIGEST] * len(stats)
+        names = directory.names
+        befores = [None] * len(stats) if directory.record is None else directory.record.find(names)
+        numbers = iter(directory.facts)
+        everything = zip(
+            names,
+            stats,
+            befores,
+            zip(numbers, numbers, numbers, numbers, strict=True),
+            strict=True,
+        )
+        for position, (name, found, before, facts) in enumerate(everything):
             if before is not None and before[0] == facts and before[1] != NO_DIGEST:
-                directory.digests[position] = before[1]
-            elif stat.S_ISREG(found.st_mode):
-                own = self._find_own(fd, name, found)
-                if own is not None:
-                    directory.digests[position] = own
-                elif before is not None and _only_ctime_differs(before[0], facts):
-                    directory.candidates.append(Candidate(position, name, found, before[1]))
-                else:
-                    directory.pending.append(position)
-            elif stat.S_ISSOCK(found.st_mode):
-                directory.skipped += (os.fsencode(name),)
+                digests[position] = before[1]
+            elif not stat.S_ISREG(found.st_mode):
+                self._resolve_special(directory, fd, position, found)
+            elif (own := self._find_own(fd, name, found)) is not None:
+                digests[position] = own
+            elif before is not None and _only_ctime_differs(before[0], facts):
+                directory.candidates.append(Candidate(position, name, found, before[1]))
             else:
-                file = self._read_special(directory, fd, name, found)
-                encoded = encode_file(file)
-                digest = file_digest(encoded)
-                directory.digests[position] = digest
-                self.special_files.append((digest, encoded))
+                directory.pending.append(position)
+
+    def _resolve_special(
+        self, directory: SourceDirectory, fd: int, position: int, found: os.stat_result
+    ) -> None:
+        name = directory.names[position]
+        if stat.S_ISSOCK(found.st_mode):
+            directory.skipped += (os.fsencode(name),)
+            return
+        encoded = encode_file(self._read_special(directory, fd, name, found))
+        digest = directory.digests[position] = file_digest(encoded)
+        self.special_files.append((digest, encoded))
 
     def _find_own(self, fd: int, name: str, found: os.stat_result) -> Digest | None:
         """The object of which this file is a hard link."""

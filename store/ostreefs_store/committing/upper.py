@@ -56,10 +56,8 @@ def read_upper(
     )
     with repository.index.snapshot() as snapshot:
         layer = _Reader(snapshot, own).read(ingested.root)
-    batch.files.update(own.files)
-    batch.twins.update(own.twins)
-    batch.object_files += own.object_files
-    batch.directory_records += own.directory_records
+    own.trees.clear()
+    batch.merge(own)
     return layer, ingested
 
 

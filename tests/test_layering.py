@@ -71,8 +71,8 @@ STORE_PACKAGES: dict[str, tuple[str, ...]] = {
         "tarimport",
     ),
     "committing": (
-        "redescribe",
         "sourcedir",
+        "redescribe",
         "scan",
         "reader",
         "consume",

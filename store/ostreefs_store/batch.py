@@ -14,11 +14,11 @@ from ostreefs_store.codec import (
     tree_digest,
 )
 from ostreefs_store.errors import ObjectMissingError
-from ostreefs_store.model import RegularFile
+from ostreefs_store.model import Digest, RegularFile
 
 if TYPE_CHECKING:
     from ostreefs_store.index import ObjectFile, Snapshot, Transaction
-    from ostreefs_store.model import Digest, File, Tree
+    from ostreefs_store.model import File, Tree
 
 
 class Batch:
@@ -53,7 +53,8 @@ class Batch:
         """
         new = transaction.put_files(self.files.items())
         transaction.put_trees(self.trees.items())
-        transaction.put_twins(item for item in self.twins.items() if item[0] in new)
+        twins = self.twins
+        transaction.put_twins([(d, twins[d]) for d in map(Digest, new) if d in twins])
         transaction.put_object_files(self.object_files)
         transaction.put_directory_records(self.directory_records)
 

@@ -89,12 +89,13 @@ class RegularHeads:
     """Canonical bytes of regular files under other metadata, without decoding those they had.
 
     A *head* is all of them that stands before the content digest and the size: mode, owner and
-    xattrs. A head is decoded once; a tree has few different ones.
+    xattrs. Bytes that begin with the head of one file have the same metadata as that file, since
+    msgpack values tell where they end. A tree has few different heads; the last ones are kept.
     """
 
     def __init__(self) -> None:
         self._plain: dict[tuple[int, int, int], bytes] = {}
-        self._checked: set[bytes] = set()
+        self._seen: list[bytes] = []
 
     def head(self, mode: int, uid: int, gid: int, xattrs: Xattrs) -> bytes:
         """The head of a file with these metadata."""
@@ -106,43 +107,31 @@ class RegularHeads:
             head = self._plain[key] = _regular_head(mode, uid, gid, ())
         return head
 
-    def replace(self, encoded: bytes, size: int, head: bytes) -> bytes | None:
-        """`encoded`, a file of `size`, with another head; None where it must be decoded for it.
+    def replace(self, encoded: bytes, head: bytes) -> bytes | None:
+        """The canonical bytes of a file with another head; None for what is no regular file.
 
-        That is so for heads that are long, since no two of those need be equal, and for anything
-        else than the canonical bytes of a regular file of that size.
+        Raises `FormatError`.
         """
-        length = _encode(size)
-        at = len(encoded) - len(length) - len(_CONTENT_MARK) - DIGEST_SIZE
-        tail = encoded[at:] if at > 0 else b""
-        if not (tail.startswith(_CONTENT_MARK) and tail.endswith(length)):
+        for old in self._seen:
+            if encoded.startswith(old):
+                return head + encoded[len(old) :]
+        file = read_file(encoded)
+        if not isinstance(file, RegularFile):
             return None
-        old = encoded[:at]
-        if old not in self._checked:
-            if at > _HEAD_MAX or not _is_regular_head(old):
-                return None
-            self._checked.add(old)
-        return head + tail
+        old = _regular_head(file.mode, file.uid, file.gid, file.xattrs)
+        if not encoded.startswith(old):
+            raise FormatError("file", "not in canonical form")
+        self._seen = [old, *self._seen[:_HEADS_SEEN]]
+        return head + encoded[len(old) :]
 
 
 _REGULAR = b"\x97\x00"
 """An array of seven, of which the first says that it is a regular file."""
-_CONTENT_MARK = b"\xc4\x20"
-"""What stands before 32 bytes."""
-_HEAD_MAX = 64
+_HEADS_SEEN = 7
 
 
 def _regular_head(mode: int, uid: int, gid: int, xattrs: Xattrs) -> bytes:
     return b"".join((_REGULAR, _encode(mode), _encode(uid), _encode(gid), _encode(xattrs)))
-
-
-def _is_regular_head(head: bytes) -> bool:
-    """Whether these bytes, whole and alone, are a head: nothing else may stand before a tail."""
-    try:
-        file = _file_decoder.decode(head + _CONTENT_MARK + bytes(DIGEST_SIZE) + b"\0")
-    except msgspec.MsgspecError:
-        return False
-    return isinstance(file, RegularFile) and file.content == bytes(DIGEST_SIZE)
 
 
 def file_digest(encoded: bytes) -> Digest:

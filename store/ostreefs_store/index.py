@@ -62,6 +62,8 @@ ObjectFile = tuple[int, Digest, Digest]
 """An object file: its inode number, the file object it belongs to, the digest of its content."""
 
 FILE_NUMBER_BITS = 62
+_START = 7
+"""Whole bytes of digests that have the same number in common."""
 
 
 def file_number(digest: bytes) -> int:
@@ -320,27 +322,46 @@ class Snapshot:
 class Transaction(Snapshot):
     """A write transaction; see `Index.transaction`."""
 
-    def put_files(self, files: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-        """Add file objects (digest, canonical bytes); the digests of those that are new.
+    def put_files(self, files: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        """Add file objects (digest, canonical bytes); the digests of those that are new, in order.
 
         Collisions of numbers are recorded.
         """
         items = sorted(files)
         if self.count("files"):
-            with self._transaction.cursor(self._files) as cursor:
-                items = [item for item in items if not self._is_known_file(cursor, item[0])]
-        for (one, _), (other, _) in pairwise(items):
-            if one[:7] == other[:7] and file_number(one) == file_number(other):
-                self._record_collision(one, other)
+            items = self._without_known(items)
+        starts = [digest[:_START] for digest, _ in items]
+        if len(set(starts)) < len(starts):
+            for (one, _), (other, _) in pairwise(items):
+                if file_number(one) == file_number(other):
+                    self._record_collision(one, other)
         with self._transaction.cursor(self._files) as cursor:
             cursor.putmulti(items)
-        return {digest for digest, _ in items}
+        return [digest for digest, _ in items]
+
+    def _without_known(self, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Those of some file objects that are not here; records collisions with others that are.
+
+        Most have no neighbour here that begins with the same bytes: that takes one look.
+        """
+        new = []
+        with self._transaction.cursor(self._files) as cursor:
+            seek, key = cursor.set_range, cursor.key
+            for item in items:
+                start = item[0][:_START]
+                if (
+                    not seek(start)
+                    or not key().startswith(start)
+                    or not self._is_known_file(cursor, item[0])
+                ):
+                    new.append(item)
+        return new
 
     def _is_known_file(self, cursor: Any, digest: bytes) -> bool:
         """Whether a file object is here; records a collision with another one that is."""
         number = file_number(digest)
         found = cursor.set_range((number << 2).to_bytes(8, "big"))
-        while found and (key := cursor.key())[:7] == digest[:7] and file_number(key) == number:
+        while found and file_number(key := cursor.key()) == number:
             if key == digest:
                 return True
             self._record_collision(key, digest)

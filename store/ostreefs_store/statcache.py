@@ -23,7 +23,7 @@ import msgspec
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
 KEPT_CTIME = frozenset({
     "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs",
@@ -69,21 +69,29 @@ class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
     tree: Digest
     skipped: tuple[bytes, ...]
 
-    def find(self, names: Sequence[str]) -> list[tuple[tuple[int, ...], Digest] | None]:
-        """Facts and digest of each of some files; None for one that was not there."""
-        if pack_names(names) != self.names:
-            known = self.files()
-            return [known.get(name) for name in names]
-        return list(self._values())
+    def find_touched(self, names: Sequence[str], facts: list[int]) -> list[int] | None:
+        """The positions of those of the files whose ctime alone differs.
 
-    def _values(self) -> Iterator[tuple[tuple[int, ...], Digest]]:
-        numbers = iter(array("q", self.facts))
-        facts = zip(numbers, numbers, numbers, numbers, strict=True)
-        return zip(facts, split_digests(self.digests), strict=True)
+        None where anything else may have changed: names, sizes, times not to be believed.
+        """
+        if self.skipped or pack_names(names) != self.names:
+            return None
+        old, new = array("q", self.facts), array("q", pack_facts(facts))
+        if any(old[at::FACTS] != new[at::FACTS] for at in range(FACTS - 1)):
+            return None
+        before, now = old[FACTS - 1 :: FACTS], new[FACTS - 1 :: FACTS]
+        if UNKNOWN in before:
+            return None
+        return [
+            at for at, (one, other) in enumerate(zip(before, now, strict=True)) if one != other
+        ]
 
     def files(self) -> dict[str, tuple[tuple[int, ...], Digest]]:
         """Facts and digest of every file, by name."""
-        return dict(zip(unpack_names(self.names), self._values(), strict=True))
+        numbers = iter(array("q", self.facts))
+        facts = zip(numbers, numbers, numbers, numbers, strict=True)
+        digests = split_digests(self.digests)
+        return dict(zip(unpack_names(self.names), zip(facts, digests, strict=True), strict=True))
 
 
 def _slice(digests: bytes, position: int) -> bytes:

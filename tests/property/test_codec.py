@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ostreefs_store import codec
 from ostreefs_store.errors import FormatError
-from ostreefs_store.model import Commit, File, Tree
+from ostreefs_store.model import Commit, Digest, File, RegularFile, Tree
 from tests.property import strategies
 
 DECODERS: list[tuple[Callable[[bytes], object], Callable[..., bytes]]] = [
@@ -39,6 +39,25 @@ def assert_rejected_or_canonical(encoded: bytes) -> None:
 def test_files(file: File) -> None:
     encoded = codec.encode_file(file)
     assert codec.decode_file(encoded) == codec.read_file(encoded) == file
+
+
+@given(st.lists(st.tuples(strategies.regular_files, strategies.regular_files), max_size=12))
+def test_regular_files_under_other_heads(pairs: list[tuple[RegularFile, RegularFile]]) -> None:
+    """The bytes that were put together are those of the file with its new metadata."""
+    heads = codec.RegularHeads()
+    for old, new in [*pairs, *pairs]:
+        head = heads.head(new.mode, new.uid, new.gid, new.xattrs)
+        expected = msgspec.structs.replace(new, content=old.content, size=old.size)
+        assert heads.replace(codec.encode_file(old), head) == codec.encode_file(expected)
+
+
+@given(strategies.files)
+def test_nothing_else_gets_another_head(file: File) -> None:
+    heads = codec.RegularHeads()
+    regular = RegularFile(0o644, 0, 0, (), Digest(bytes(32)), 1)
+    assert heads.replace(codec.encode_file(regular), b"") is not None
+    is_regular = isinstance(file, RegularFile)
+    assert (heads.replace(codec.encode_file(file), b"") is not None) == is_regular
 
 
 @given(strategies.trees)

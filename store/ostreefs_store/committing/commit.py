@@ -105,7 +105,7 @@ def write_commit(
         transaction.put_commit(digest, encoded)
         note_commit(transaction, digest, commit.timestamp)
         for parent in parents[:1]:
-            note_usage(transaction, digest, root, parent)
+            note_usage(transaction, digest, root, parent, new=len(batch.files))
         moved = _move_branch(transaction, target, digest, message)
     if moved is not None:
         raise moved

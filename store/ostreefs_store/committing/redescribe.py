@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ostreefs_store.batch import Batch
-    from ostreefs_store.committing.sourcedir import Candidate, SourceDirectory
+    from ostreefs_store.committing.sourcedir import SourceDirectory
     from ostreefs_store.index import Snapshot
 
 
@@ -41,14 +41,14 @@ class Redescriber:
 
         Raises `OSError` with the path of what cannot be looked at, `SourceChangedError`.
         """
-        before = sorted({candidate.before for candidate in directory.candidates})
+        before = sorted({old for _, _, _, old in directory.candidates})
         files, holders = snapshot.find_files(before), snapshot.find_holders(before)
+        describe = self._describe_plain if self._is_plain else self._describe
         with _working_directory(fd):
-            for candidate in directory.candidates:
-                position, name, found, old = candidate
+            for position, name, found, old in directory.candidates:
                 encoded = files.get(old)
                 try:
-                    new = None if encoded is None else self._describe(candidate, encoded)
+                    new = None if encoded is None else describe(name, found, encoded)
                 except OSError as error:
                     raise of_source(error, directory.path_of(name)) from None
                 if new is None or new == encoded:  # nothing accounts for the new ctime
@@ -61,19 +61,18 @@ class Redescriber:
         directory.pending.sort()
         directory.candidates = []
 
-    def _describe(self, candidate: Candidate, encoded: bytes) -> bytes | None:
-        """The canonical bytes of a candidate; None when it was no regular file."""
-        found = candidate.found
-        xattrs = read_xattrs(candidate.name) if self._modifiers.xattrs else ()
-        if self._is_plain:
-            mode = found.st_mode & 0o7777
-            head = self._heads.head(mode, found.st_uid, found.st_gid, xattrs)
-            new = self._heads.replace(encoded, found.st_size, head)
-            if new is not None:
-                return new
+    def _describe_plain(self, name: str, found: os.stat_result, encoded: bytes) -> bytes | None:
+        """As `_describe`, where no modifiers apply."""
+        heads, mode = self._heads, found.st_mode & 0o7777
+        head = heads.head(mode, found.st_uid, found.st_gid, read_xattrs(name))
+        return heads.replace(encoded, head)
+
+    def _describe(self, name: str, found: os.stat_result, encoded: bytes) -> bytes | None:
+        """The canonical bytes of a file, given those it had; None when it was no regular file."""
         old = read_file(encoded)
         if not isinstance(old, RegularFile):
             return None
+        xattrs = read_xattrs(name) if self._modifiers.xattrs else ()
         return encode_file(self._modifiers.regular_file(found, xattrs, old.content))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.beneath import DIRECTORY_FLAGS, find_fstype
 from ostreefs_store.codec import encode_file, file_digest, read_tree_head
 from ostreefs_store.committing.redescribe import of_source
-from ostreefs_store.committing.sourcedir import Candidate, SourceDirectory
+from ostreefs_store.committing.sourcedir import SourceDirectory
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.metadata import read_xattrs
 from ostreefs_store.model import (
@@ -41,6 +41,7 @@ from ostreefs_store.statcache import (
     decode_record,
     directory_key,
     pack_facts,
+    split_digests,
     unpack_names,
 )
 
@@ -241,28 +242,53 @@ class Scanner:
 
     def _resolve(self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]) -> None:
         """Find the digest of each file without reading content, where that can be done."""
+        record = directory.record
+        touched = None
+        if record is not None:
+            touched = record.find_touched(directory.names, directory.facts)
+        if record is None or touched is None:
+            self._resolve_each(directory, fd, stats)
+            return
+        before = split_digests(record.digests)
+        digests = directory.digests = list(before)
+        for position in touched:
+            found = stats[position]
+            digests[position] = NO_DIGEST
+            self._resolve_touched(directory, fd, (position, found, before[position]))
+
+    def _resolve_each(
+        self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]
+    ) -> None:
+        known = {} if directory.record is None else directory.record.files()
         digests = directory.digests = [NO_DIGEST] * len(stats)
-        names = directory.names
-        befores = [None] * len(stats) if directory.record is None else directory.record.find(names)
-        numbers = iter(directory.facts)
-        everything = zip(
-            names,
-            stats,
-            befores,
-            zip(numbers, numbers, numbers, numbers, strict=True),
-            strict=True,
-        )
-        for position, (name, found, before, facts) in enumerate(everything):
+        for position, (name, found) in enumerate(zip(directory.names, stats, strict=True)):
+            facts = directory.facts_of(position)
+            before = known.get(name)
             if before is not None and before[0] == facts and before[1] != NO_DIGEST:
                 digests[position] = before[1]
-            elif not stat.S_ISREG(found.st_mode):
-                self._resolve_special(directory, fd, position, found)
-            elif (own := self._find_own(fd, name, found)) is not None:
-                digests[position] = own
             elif before is not None and _only_ctime_differs(before[0], facts):
-                directory.candidates.append(Candidate(position, name, found, before[1]))
+                self._resolve_touched(directory, fd, (position, found, before[1]))
             else:
-                directory.pending.append(position)
+                self._resolve_touched(directory, fd, (position, found, None))
+
+    def _resolve_touched(
+        self,
+        directory: SourceDirectory,
+        fd: int,
+        entry: tuple[int, os.stat_result, Digest | None],
+    ) -> None:
+        """Settle a file that is not as it was; with the object of which only the ctime differs."""
+        position, found, before = entry
+        if not stat.S_ISREG(found.st_mode):
+            self._resolve_special(directory, fd, position, found)
+            return
+        name = directory.names[position]
+        if found.st_nlink != 1 and (own := self._find_own(fd, name, found)) is not None:
+            directory.digests[position] = own
+        elif before is not None:
+            directory.candidates.append((position, name, found, before))
+        else:
+            directory.pending.append(position)
 
     def _resolve_special(
         self, directory: SourceDirectory, fd: int, position: int, found: os.stat_result
@@ -277,7 +303,7 @@ class Scanner:
 
     def _find_own(self, fd: int, name: str, found: os.stat_result) -> Digest | None:
         """The object of which this file is a hard link."""
-        if found.st_nlink == 1 or not self._trust:
+        if not self._trust:
             return None
         return self._recognise(found, f"/proc/self/fd/{fd}/{name}")
 

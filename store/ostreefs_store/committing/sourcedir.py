@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ostreefs_store.codec import encode_entries
 from ostreefs_store.model import Digest, TreeHead, Xattrs
@@ -28,13 +28,8 @@ if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot
 
 
-class Candidate(NamedTuple):
-    """A file of a directory as it is now, and the object that it was."""
-
-    position: int
-    name: str
-    found: os.stat_result
-    before: Digest
+Candidate = tuple[int, str, os.stat_result, Digest]
+"""A file of a directory as it is now (position, name, stat), and the object that it was."""
 
 
 class SourceDirectory:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _SHARE = 1024
 """What a job may cost, in files that are looked at."""
+_FIRST_SHARE = 256
+"""The same for the first job, which keeps the others waiting."""
 _READ_COST = 3
 """What it costs to read one, beyond looking at it."""
 _BYTES_COST = 1 << 14
@@ -117,7 +119,7 @@ class Walker:
         self._answer = Answer()
         self._left: list[bytes] = []
         self._wanted: list[Job] = []
-        self._cost = 0
+        self._cost, self._share = 0, _SHARE
 
     def run(self, job: Job) -> tuple[Answer, list[Job]]:
         """Do a job, or a fair share of it; what is left of it.
@@ -125,6 +127,7 @@ class Walker:
         Raises `OSError` and `SourceChangedError` with paths in the source, `FreeSpaceError`.
         """
         self._answer, self._left, self._wanted, self._cost = Answer(), [], [], 0
+        self._share = _FIRST_SHARE if job.directories == [b""] else _SHARE
         previous = os.umask(0)
         try:
             for path, files in job.files:
@@ -142,7 +145,7 @@ class Walker:
         return self._answer, [*_halves(self._left), *self._wanted]
 
     def _is_spent(self) -> bool:
-        return self._cost >= _SHARE
+        return self._cost >= self._share
 
     def _walk(self, path: bytes) -> None:
         """Walk a directory of the job; what is not reached before the share is done is left."""

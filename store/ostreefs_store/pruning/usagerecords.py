@@ -59,10 +59,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Record)
 
 
-def note_usage(transaction: Transaction, commit: Digest, root: Digest, parent: Digest) -> None:
-    """Note how a new commit differs from its parent, unless that takes long or cannot be found."""
+def note_usage(
+    transaction: Transaction, commit: Digest, root: Digest, parent: Digest, *, new: int = 0
+) -> None:
+    """Note how a new commit differs from its parent, unless that takes long or cannot be found.
+
+    `new` is how many of its files are new in the repository: so many entries differ at least, and
+    mostly as many of the parent's.
+    """
     encoded = transaction.find_commit(parent)
-    if encoded is None:
+    if encoded is None or 2 * new > _LIMIT:
         return
     old = decode_commit(encoded).root
     with suppress(TooMuchError, CorruptionError):

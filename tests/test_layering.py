@@ -120,8 +120,15 @@ STORE_PACKAGES: dict[str, tuple[str, ...]] = {
 # package -> what nothing in it imports
 FORBIDDEN: dict[str, set[str]] = {
     "ostreefs_store": {"ostreefs", "pyfuse3", "trio", "argparse", "tqdm"},
-    "ostreefs.fuse": {"ostreefs.cli", "ostreefs.sysroot", "argparse"},
+    "ostreefs.fuse": {"ostreefs.cli", "ostreefs.sandbox", "ostreefs.sysroot", "argparse"},
     "ostreefs.sysroot": {"ostreefs.cli", "ostreefs.fuse", "pyfuse3", "trio", "argparse"},
+    "ostreefs.sandbox": {
+        "ostreefs.cli",
+        "ostreefs.bisect",
+        "ostreefs.compose",
+        "argparse",
+        "tqdm",
+    },
     "ostreefs.bisect": {"ostreefs.cli", "ostreefs.pages", "argparse", "tqdm"},
 }
 

@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from ostreefs_store.errors import StoreError
@@ -17,19 +17,27 @@ log = logging.getLogger(__name__)
 Ready = Callable[[], None]
 
 
-def run_in_background(serve: Callable[[Ready], None]) -> int:
+def run_in_background(
+    serve: Callable[[Ready], None],
+    *,
+    keep: Collection[int] = (),
+    meanwhile: Callable[[], object] | None = None,
+) -> int:
     """Fork; the child calls `serve`, which calls what it is given once it is ready.
 
     Returns the child's process id when it is ready. What `serve` raises before that is raised
     here. The child leaves the session, keeps neither a terminal nor any descriptor of the caller's
-    but the standard ones until it is ready, and never returns.
+    but those in `keep`, and the standard ones until it is ready, and never returns. `meanwhile` is
+    called here while the child makes itself ready.
     """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _serve(serve, writing)
+        _serve(serve, writing, keep)
     os.close(writing)
+    if meanwhile is not None:
+        meanwhile()
     with open(reading, "rb") as pipe:
         answer = pipe.read()
     if answer:
@@ -45,7 +53,7 @@ def run_in_background(serve: Callable[[Ready], None]) -> int:
     )
 
 
-def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
+def _serve(serve: Callable[[Ready], None], pipe: int, keep: Collection[int]) -> None:
     """The child's life."""
     status = 70
     is_ready = False
@@ -60,7 +68,7 @@ def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
         _tell(pipe, None)
 
     try:
-        _close_all_but(pipe)
+        close_all_but({pipe, *keep})
         os.setsid()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.chdir("/")
@@ -75,11 +83,11 @@ def _serve(serve: Callable[[Ready], None], pipe: int) -> None:
         os._exit(status)
 
 
-def _close_all_but(kept: int) -> None:
+def close_all_but(kept: Collection[int]) -> None:
     """Close what was inherited: a lock or a pipe of the caller's would be held by the daemon."""
     for name in os.listdir("/proc/self/fd"):
         fd = int(name)
-        if fd > 2 and fd != kept:
+        if fd > 2 and fd not in kept:
             with suppress(OSError):  # the one that listed them
                 os.close(fd)
 

@@ -21,7 +21,7 @@ from ostreefs.fuse.mounts import MountError, find_device, widen_read_ahead
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.options import MountOptions
 from ostreefs.fuse.owner import OwnedNamespace, Owner
-from ostreefs.fuse.signals import SIGNALS, Statistics, obey
+from ostreefs.fuse.signals import SIGNALS, Statistics, end_with, obey
 from ostreefs.fuse.tree import Namespace
 from ostreefs.fuse.verify import OpenVerifier
 from ostreefs.fuse.watchdog import keep_telling
@@ -52,6 +52,8 @@ class MountRequest(NamedTuple):
     """Show the newest commit of the revision, which is a ref, as soon as it moves."""
     on_signal: Callable[[], None] | None = None
     """Called before a signal takes the mount down, in a thread."""
+    lifeline: int | None = None
+    """A descriptor that can be read from when nobody needs the mount any more: a pipe of his."""
 
 
 def fuse_options(request: MountRequest) -> set[str]:
@@ -94,14 +96,25 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         with _closing_mount() as was_usable:
             widen_read_ahead(resolved, _READ_AHEAD_KB)
             live = LiveMount(repository, namespace, leases)
-            follow = request.revision if request.follow else None
+            tasks = _tasks(request, live)
 
             def announce() -> None:
                 was_usable.set()
                 ready()
 
             obeying = partial(obey, statistics=statistics, before_end=request.on_signal)
-            trio.run(_main, announce, live, statistics, obeying, resolved, follow)
+            tasks.append(statistics.write_regularly)
+            trio.run(_main, announce, live, statistics, obeying, resolved, tasks)
+
+
+def _tasks(request: MountRequest, live: LiveMount) -> list[Callable[[], Awaitable[None]]]:
+    """What is to be done beside serving."""
+    tasks: list[Callable[[], Awaitable[None]]] = []
+    if request.follow and request.revision is not None:
+        tasks.append(partial(live.follow, request.revision))
+    if request.lifeline is not None:
+        tasks.append(partial(end_with, request.lifeline))
+    return tasks
 
 
 @contextmanager
@@ -135,17 +148,16 @@ async def _main(
     statistics: Statistics,
     obeying: Callable[[AsyncIterator[int]], Awaitable[None]],
     mount_point: str,
-    follow: str | None,
+    tasks: list[Callable[[], Awaitable[None]]],
 ) -> None:
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(obeying, signals)
-            nursery.start_soon(statistics.write_regularly)
+            for task in tasks:
+                nursery.start_soon(task)
             device = find_device(mount_point)
             if device is not None:
                 await nursery.start(live.answer_requests, device)
-            if follow is not None:
-                nursery.start_soon(live.follow, follow)
             ready()
             nursery.start_soon(keep_telling)
             nursery.start_soon(live.forget_what_passed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Signals to a process that serves a mount, and its file of statistics."""
+"""What ends a process that serves a mount, or makes it show its statistics."""
 
 from __future__ import annotations
 
@@ -89,3 +89,10 @@ async def obey(
             if before_end is not None:
                 await trio.to_thread.run_sync(before_end)  # it may have to be served meanwhile
             pyfuse3.terminate()
+
+
+async def end_with(lifeline: int) -> None:
+    """Unmount when whoever holds the other end of a pipe closes it, or dies."""
+    await trio.lowlevel.wait_readable(lifeline)
+    log.info("nobody needs the mount any more: unmounting")
+    pyfuse3.terminate()

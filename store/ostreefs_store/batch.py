@@ -17,6 +17,8 @@ from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.model import Digest, RegularFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ostreefs_store.index import ObjectFile, Snapshot, Transaction
     from ostreefs_store.model import File, Tree
 
@@ -105,3 +107,24 @@ class Batch:
         if not known:
             self.trees[digest] = encoded
         return digest
+
+
+class BatchSource:
+    """A batch over the index that it is for, as an `ObjectSource`."""
+
+    def __init__(self, snapshot: Snapshot, batch: Batch) -> None:
+        self._snapshot = snapshot
+        self._batch = batch
+
+    def find_tree(self, digest: bytes) -> bytes | None:
+        """The canonical bytes of a tree object."""
+        return self._batch.trees.get(Digest(digest)) or self._snapshot.find_tree(digest)
+
+    def find_file(self, digest: bytes) -> bytes | None:
+        """The canonical bytes of a file object."""
+        return self._batch.files.get(Digest(digest)) or self._snapshot.find_file(digest)
+
+    def find_files(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Those of the file objects that exist, by digest."""
+        own = {d: found for d in digests if (found := self._batch.files.get(Digest(d)))}
+        return own | self._snapshot.find_files([d for d in digests if d not in own])

@@ -16,7 +16,7 @@ from ostreefs_store.codec import encode_tree, tree_digest
 from ostreefs_store.model import Digest, Tree, TreeEntry, TreeHead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DEFAULT_HEAD = TreeHead(0o755, 0, 0, ())
 """What a directory has whose metadata no layer gives."""
@@ -70,6 +70,14 @@ class Layer:
 
 Item = Layer | Digest | WholeTree | Whiteout
 """What a layer says of a name; a bare `Digest` is that of a file object."""
+
+
+def nest(item: Item, path: Sequence[bytes]) -> Layer | WholeTree:
+    """A layer that has an item at a path, and says nothing else; an empty path is for trees."""
+    for name in reversed(path):
+        item = Layer(entries={name: item})
+    assert isinstance(item, Layer | WholeTree)
+    return item
 
 
 def flatten(layer: Layer) -> tuple[Digest, dict[Digest, bytes]]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ostreefs_store.index import Snapshot
 
 
+_LINKS_MAX = 40
+"""As in Linux (path_resolution(7))."""
+
+
 class ObjectSource(Protocol):
     """Where trees and files are found: a snapshot of the index, or what is as good."""
 
@@ -87,6 +91,57 @@ def find_entry(objects: ObjectSource, root: Digest, path: bytes) -> tuple[bool, 
             return None
         found = look_up(objects, found[1], name)
     return found
+
+
+class Place(NamedTuple):
+    """Where a path leads: names without links, and what is there, as `find_entry` tells."""
+
+    names: tuple[bytes, ...]
+    entry: tuple[bool, Digest] | None
+
+
+def follow(objects: ObjectSource, root: Digest, path: bytes) -> Place:
+    """Where a path leads, symbolic links followed as in a chroot; the last name need not exist.
+
+    Nor need those before it: what is not there has no links. Raises `PathNotFoundError` where
+    something on the way is no directory, or links lead nowhere else but to themselves.
+    """
+    pending = list(reversed(path.split(b"/")))
+    names: list[bytes] = []
+    trees = [root]  # of the names that exist, the root's before them
+    found: tuple[bool, Digest] | None = True, root
+    followed = 0
+    while pending:
+        name = pending.pop()
+        if name in {b"", b"."}:
+            continue
+        if name == b"..":
+            del names[-1:]
+            del trees[len(names) + 1 :]
+            found = (True, trees[-1]) if len(trees) == len(names) + 1 else None
+            continue
+        if found is not None and not found[0]:
+            raise PathNotFoundError(path, f"/{_shown(names)} is not a directory")
+        found = None if found is None else look_up(objects, found[1], name)
+        if found is not None and not found[0]:
+            item = read_file_object(objects, found[1])
+            if isinstance(item, Symlink):
+                followed += 1
+                if followed > _LINKS_MAX:
+                    raise PathNotFoundError(path, "too many symbolic links")
+                if item.target.startswith(b"/"):
+                    names, trees = [], [root]
+                pending += reversed(item.target.split(b"/"))
+                found = True, trees[-1]
+                continue
+        names.append(name)
+        if found is not None and found[0]:
+            trees.append(found[1])
+    return Place(tuple(names), found)
+
+
+def _shown(names: Sequence[bytes]) -> str:
+    return b"/".join(names).decode(errors="replace")
 
 
 def look_up(objects: ObjectSource, tree: Digest, name: bytes) -> tuple[bool, Digest] | None:

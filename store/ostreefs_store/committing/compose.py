@@ -22,6 +22,7 @@ from ostreefs_store.refs import read_commit, resolve
 if TYPE_CHECKING:
     from ostreefs_store.batch import Batch
     from ostreefs_store.committing.ingest import Progress
+    from ostreefs_store.committing.merge import Watcher
     from ostreefs_store.model import Digest
     from ostreefs_store.repository import Repository
 
@@ -50,6 +51,10 @@ class Recipe(NamedTuple):
     overrides: dict[bytes, ModeOverride] | None = None
 
 
+_UNMODIFIED = Modifiers()
+_PLAIN = SourceOptions()
+
+
 class Composed(NamedTuple):
     """The tree, and what was read for it. `directories` has one for each directory source."""
 
@@ -67,40 +72,45 @@ def compose(
     No modifiers apply to the base. Raises what `ingest_directory`, `read_tar`, `read_upper` and
     `resolve` raise, `TreeConflictError`, `OverridePathsError`.
     """
-    run = _Composition(repository, recipe, batch, progress)
-    return run.run()
+    composition = Composition(
+        repository, batch, modifiers=recipe.modifiers, options=recipe.options, progress=progress
+    )
+    if recipe.base is not None:
+        composition.begin(recipe.base)
+    for source in recipe.sources:
+        replace = source.kind == "overlay" or source.whiteouts
+        composition.lay(composition.read(source), replace=replace)
+    is_layered = len(recipe.sources) > 1 or recipe.base is not None
+    return composition.finish(recipe.overrides, is_layered=is_layered)
 
 
-class _Composition:
+class Composition:
+    """A tree in the making; what it needs that no index has goes into a batch."""
+
     def __init__(
-        self, repository: Repository, recipe: Recipe, batch: Batch, progress: Progress | None
+        self,
+        repository: Repository,
+        batch: Batch,
+        *,
+        modifiers: Modifiers = _UNMODIFIED,
+        options: SourceOptions = _PLAIN,
+        progress: Progress | None = None,
     ) -> None:
+        self.root: Digest | None = None
         self._repository = repository
-        self._recipe = recipe
         self._batch = batch
+        self._modifiers = modifiers
+        self._options = options
         self._progress = progress
         self._directories: list[tuple[str, Ingested]] = []
         self._read_files = self._read_bytes = 0
 
-    def run(self) -> Composed:
-        root = None if self._recipe.base is None else self._root_of(self._recipe.base)
-        default = self._recipe.modifiers.apply(DEFAULT_HEAD)
-        for source in self._recipe.sources:
-            above = self._read(source)
-            replace = source.kind == "overlay" or source.whiteouts
-            with self._repository.index.snapshot() as snapshot:
-                merger = Merger(snapshot, self._batch, replace=replace, default=default)
-                root = merger.lay(root, above)
-        assert root is not None
-        share_inodes(self._repository, self._batch)
-        if self._recipe.overrides:
-            with self._repository.index.snapshot() as snapshot:
-                root = override_modes(snapshot, self._batch, root, self._recipe.overrides)
-        if len(self._recipe.sources) > 1 or self._recipe.base or self._recipe.overrides:
-            self._batch.keep_trees_of(root)
-        return Composed(root, self._directories, self._read_files, self._read_bytes)
+    def begin(self, revision: str) -> None:
+        """Begin with the tree of a commit."""
+        self.root = self._root_of(revision)
 
-    def _read(self, source: Source) -> Layer | WholeTree:
+    def read(self, source: Source) -> Layer | WholeTree:
+        """Store what a source holds."""
         match source.kind:
             case "ref":
                 return self._read_ref(source)
@@ -109,23 +119,56 @@ class _Composition:
             case _:
                 return self._read_directory(source)
 
+    def lay(
+        self,
+        above: Layer | WholeTree,
+        *,
+        replace: bool = False,
+        as_installed: bool = False,
+        watcher: Watcher | None = None,
+    ) -> None:
+        """Lay something over what there is so far, see `Merger`."""
+        with self._repository.index.snapshot() as snapshot:
+            merger = Merger(
+                snapshot,
+                self._batch,
+                replace=replace,
+                default=self._modifiers.apply(DEFAULT_HEAD),
+                as_installed=as_installed,
+                watcher=watcher,
+            )
+            self.root = merger.lay(self.root, above)
+
+    def finish(
+        self, overrides: dict[bytes, ModeOverride] | None = None, *, is_layered: bool = True
+    ) -> Composed:
+        """The tree; with `is_layered` trees that it does not need are dropped from the batch."""
+        root = self.root
+        assert root is not None
+        share_inodes(self._repository, self._batch)
+        if overrides:
+            with self._repository.index.snapshot() as snapshot:
+                root = override_modes(snapshot, self._batch, root, overrides)
+        if is_layered or overrides:
+            self._batch.keep_trees_of(root)
+        return Composed(root, self._directories, self._read_files, self._read_bytes)
+
     def _read_directory(self, source: Source) -> Layer | WholeTree:
-        recipe = self._recipe
-        what = (self._repository, source.value, recipe.modifiers, self._batch)
+        what = (self._repository, source.value, self._modifiers, self._batch)
         above: Layer | WholeTree
         if source.kind == "overlay":
-            above, ingested = read_upper(*what, options=recipe.options, progress=self._progress)
+            above, ingested = read_upper(*what, options=self._options, progress=self._progress)
         else:
-            ingested = ingest_directory(*what, options=recipe.options, progress=self._progress)
+            ingested = ingest_directory(*what, options=self._options, progress=self._progress)
             above = WholeTree(ingested.root)
         self._count(source.value, ingested)
         return above
 
     def _read_ref(self, source: Source) -> WholeTree:
         root = self._root_of(source.value)
-        if self._recipe.modifiers != Modifiers():
+        if self._modifiers != Modifiers():
             with self._repository.index.snapshot() as snapshot:
-                root = modify_tree(snapshot, self._batch, root, self._recipe.modifiers)
+                root = modify_tree(snapshot, self._batch, root, self._modifiers)
         return WholeTree(root)
 
     def _read_tar(self, source: Source) -> Layer:
@@ -135,11 +178,11 @@ class _Composition:
         )
 
         assert source.stream is not None
-        skip = self._recipe.options.skip
+        skip = self._options.skip
         name = "standard input" if source.value == "-" else source.value
         archive = TarSource(source.stream, name, source.whiteouts, skip)
         contents = read_tar(
-            self._repository, archive, self._recipe.modifiers, self._batch, self._progress
+            self._repository, archive, self._modifiers, self._batch, self._progress
         )
         self._read_files += contents.read_files
         self._read_bytes += contents.read_bytes

@@ -8,11 +8,13 @@ is that of the directories in which something differs.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from ostreefs_store.errors import TreeConflictError
-from ostreefs_store.layer import DEFAULT_HEAD, WHITEOUT, Item, Layer, WholeTree
-from ostreefs_store.model import Digest, Tree, TreeEntry, TreeHead
+from ostreefs_store.batch import BatchSource
+from ostreefs_store.errors import PathNotFoundError, TreeConflictError
+from ostreefs_store.layer import DEFAULT_HEAD, WHITEOUT, Item, Layer, WholeTree, nest
+from ostreefs_store.model import Digest, Symlink, Tree, TreeEntry, TreeHead
+from ostreefs_store.traverse import follow
 
 if TYPE_CHECKING:
     from ostreefs_store.batch import Batch
@@ -31,6 +33,17 @@ class _Directory:
         self.digest = Digest(b"")
 
 
+class Watcher(Protocol):
+    """Who decides about each place in which a tree would change."""
+
+    def may_place(self, path: bytes, found: TreeEntry | None, item: Item) -> bool:
+        """Whether `item` takes a place, which nothing or something else has; not for whiteouts.
+
+        Asked of what is laid as a whole, such as a directory where none was, and not of
+        directories that are merged.
+        """
+
+
 _Work = tuple[_Directory, bytes, Digest | None, Layer | WholeTree, bytes]
 """A directory to be merged: the one it is in, its name, what is below, what above, its path."""
 
@@ -45,15 +58,23 @@ class Merger:
         *,
         replace: bool,
         default: TreeHead = DEFAULT_HEAD,
+        as_installed: bool = False,
+        watcher: Watcher | None = None,
     ) -> None:
         """With `replace` a file takes the place of a directory, and a directory that of a file.
 
-        A directory has `default` of which nobody says anything.
+        A directory has `default` of which nobody says anything. `as_installed` is how dpkg puts
+        files into a system: a directory that is there keeps its metadata, and a symbolic link that
+        leads to one is followed, not replaced. A `watcher` decides what is replaced instead.
         """
         self._snapshot = snapshot
         self._batch = batch
         self._replace = replace
         self._default = default
+        self._as_installed = as_installed
+        self._watcher = watcher
+        self._root: Digest | None = None
+        self._diverted: list[tuple[bytes, Layer | WholeTree]] = []
 
     def lay(self, below: Digest | None, above: Layer | WholeTree) -> Digest:
         """The tree that shows `above` where it says something, and `below` elsewhere.
@@ -61,8 +82,17 @@ class Merger:
         A directory that is in both has the metadata of the one above. Raises `TreeConflictError`
         where one has a directory and the other a file, unless that is to be replaced.
         """
+        root = self._lay(below, above)
+        while self._diverted:
+            path, item = self._diverted.pop()
+            names = follow(BatchSource(self._snapshot, self._batch), root, path).names
+            root = self._lay(root, nest(item, names))
+        return root
+
+    def _lay(self, below: Digest | None, above: Layer | WholeTree) -> Digest:
         if isinstance(above, WholeTree) and (below in {None, above.digest} or above.opaque):
             return above.digest
+        self._root = below
         stack: list[_Work] = []
         top = self._merge(below, above, b"", stack)
         done = [top]
@@ -92,30 +122,62 @@ class Merger:
         above = self._as_layer(item)
         if above.opaque:
             entries = {}
-        directory = _Directory(above.head or head or self._default, entries)
+        heads = (head, above.head) if self._as_installed else (above.head, head)
+        directory = _Directory(heads[0] or heads[1] or self._default, entries)
         for name, upper in above.entries.items():
-            found = entries.get(name)
             if upper is WHITEOUT:
                 entries.pop(name, None)
-                continue
-            self._check(found, upper, os.path.join(path, name))
-            if isinstance(upper, Layer | WholeTree):
-                lower = found.digest if found is not None and found.is_tree else None
-                if isinstance(upper, WholeTree) and (
-                    lower in {None, upper.digest} or upper.opaque
-                ):
-                    entries[name] = TreeEntry(name, True, upper.digest)
-                else:
-                    stack.append((directory, name, lower, upper, os.path.join(path, name)))
             else:
-                assert isinstance(upper, bytes)
-                entries[name] = TreeEntry(name, False, Digest(upper))
+                self._place(directory, name, upper, os.path.join(path, name), stack)
         return directory
 
-    def _check(self, found: TreeEntry | None, upper: Item, path: bytes) -> None:
+    def _place(
+        self, directory: _Directory, name: bytes, upper: Item, path: bytes, stack: list[_Work]
+    ) -> None:
+        """Put an item into a directory that is being merged; one to be merged onto the stack."""
+        found = directory.entries.get(name)
+        lower = found.digest if found is not None and found.is_tree else None
+        if isinstance(upper, Layer | WholeTree):
+            if lower is None and self._is_diverted(found, upper, path):
+                return
+            is_whole = isinstance(upper, WholeTree) and (
+                lower in {None, upper.digest} or upper.opaque
+            )
+            if (is_whole or (found is not None and lower is None)) and not self._may_place(
+                found, upper, path
+            ):
+                return
+            if isinstance(upper, WholeTree) and is_whole:
+                directory.entries[name] = TreeEntry(name, True, upper.digest)
+            else:
+                stack.append((directory, name, lower, upper, path))
+        else:
+            assert isinstance(upper, bytes)
+            if self._may_place(found, upper, path):
+                directory.entries[name] = TreeEntry(name, False, Digest(upper))
+
+    def _may_place(self, found: TreeEntry | None, upper: Item, path: bytes) -> bool:
         is_tree = isinstance(upper, Layer | WholeTree)
+        if self._watcher is not None:
+            return _is_there(found, upper) or self._watcher.may_place(path, found, upper)
         if found is not None and found.is_tree != is_tree and not self._replace:
             raise TreeConflictError(path, is_tree=is_tree)
+        return True
+
+    def _is_diverted(self, found: TreeEntry | None, upper: Layer | WholeTree, path: bytes) -> bool:
+        """Whether a directory lies over a link to another one, where it will be laid instead."""
+        if not self._as_installed or found is None or self._root is None:
+            return False
+        if not isinstance(self._batch.read_file(self._snapshot, found.digest), Symlink):
+            return False
+        try:
+            leads_to = follow(BatchSource(self._snapshot, self._batch), self._root, path)
+        except PathNotFoundError:
+            return False
+        if leads_to.entry is None or not leads_to.entry[0]:
+            return False
+        self._diverted.append((path, upper))
+        return True
 
     def _read(self, digest: Digest | None) -> tuple[TreeHead | None, dict[bytes, TreeEntry]]:
         if digest is None:
@@ -134,3 +196,12 @@ class Merger:
             for name, entry in entries.items()
         }
         return Layer(head, item.opaque, spelt)
+
+
+def _is_there(found: TreeEntry | None, item: Item) -> bool:
+    """Whether a place has already what is to be laid there."""
+    if found is None:
+        return False
+    if isinstance(item, WholeTree):
+        return found.is_tree and found.digest == item.digest
+    return not found.is_tree and found.digest == item

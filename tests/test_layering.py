@@ -111,6 +111,7 @@ STORE_PACKAGES: dict[str, tuple[str, ...]] = {
         "history",
         "versions",
         "packages",
+        "rpmheader",
         "rpmdb",
         "sides",
         "packagesets",

@@ -132,7 +132,7 @@ def _commit(
     arguments: Arguments, repository: Repository, recipe: Recipe, message: Message
 ) -> Composed:
     tip = None if arguments.orphan else read_tip(repository, arguments.branch)
-    parent = _parent(repository, arguments.parent)
+    parent = find_parent_option(repository, arguments.parent)
     batch = Batch()
     with ProgressBar("commit", " files") as bar:
 
@@ -221,7 +221,10 @@ def _read_overrides(path: str | None) -> dict[bytes, ModeOverride] | None:
         ) from None
 
 
-def _parent(repository: Repository, revision: str | None) -> Digest | Literal["none"] | None:
+def find_parent_option(
+    repository: Repository, revision: str | None
+) -> Digest | Literal["none"] | None:
+    """What ``--parent`` names, as `Target` takes it."""
     if revision is None:
         return None
     if revision == "none":

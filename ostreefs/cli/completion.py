@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KINDS = {
+    "BASE": "refs",
     "BRANCH": "refs",
     "DEST": "directories",
     "DIR": "directories",
+    "DIR[=>DEST]": "directories",
     "FILE": "files",
     "MOUNTPOINT": "mounts",
     "OPTIONS": "mount-options",
@@ -27,6 +29,7 @@ KINDS = {
     "REF": "refs",
     "REV": "refs",
     "REV|DIR": "refs-or-files",
+    "REV[:SUBPATH][=>DEST]": "refs",
     "REV|NAME": "refs",
 }
 """What a metavar stands for; of any other nothing is known."""

@@ -36,6 +36,7 @@ EXIT_BROKEN_PIPE = 141
 VERBS = {
     "init": ("repository", "Make a repository"),
     "commit": ("commit", "Commit a directory tree to a branch"),
+    "compose": ("compose", "Make a commit out of a base and additions"),
     "log": ("history", "Show the history of a revision"),
     "show": ("history", "Show one commit"),
     "rev-parse": ("history", "Print the commit id of a revision"),

@@ -50,8 +50,6 @@ from ostreefs.compose.steps import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ostreefs.compose.steps import OnConflict
-
 _TEXTS = ("base", "branch", "subject", "body", "on-conflict")
 _NUMBERS = ("owner-uid", "owner-gid")
 _TOP = (*_TEXTS, *_NUMBERS, "step")
@@ -123,7 +121,7 @@ class _Parser:
         order = Order(
             texts.get("base", ""),
             tuple(self._steps(document.get("step", []))),
-            cast("OnConflict", conflict),
+            conflict,
             numbers.get("owner-uid"),
             numbers.get("owner-gid"),
         )
@@ -195,7 +193,9 @@ class _Parser:
 
         `tomllib` does not tell. A key inside a text of several lines may be taken for it.
         """
-        wanted = re.compile(rf"\s*(?:\"{re.escape(key)}\"|'{re.escape(key)}'|{re.escape(key)})\s*=")
+        wanted = re.compile(
+            rf"\s*(?:\"{re.escape(key)}\"|'{re.escape(key)}'|{re.escape(key)})\s*="
+        )
         step = header = 0
         for line, text in enumerate(self._lines, 1):
             if re.match(r"\s*\[\[?\s*[\"']?step\b", text):
@@ -203,9 +203,9 @@ class _Parser:
                 header = line if step == number else header
                 if key == "step":
                     return line
-            elif step == number and key and wanted.match(text):
-                return line
-            elif not number and re.match(rf"\s*\[\[?\s*[\"']?{re.escape(key)}\b", text):
+            elif (step == number and key and wanted.match(text)) or (
+                not number and re.match(rf"\s*\[\[?\s*[\"']?{re.escape(key)}\b", text)
+            ):
                 return line
         return header
 
@@ -228,9 +228,10 @@ def _format_top(recipe: Recipe) -> Iterator[str]:
 
 
 def _format_step(step: Step, folder: str) -> Iterator[str]:
+    values: dict[str, str | None]
     match step:
         case Overlay(revision, subpath, dest):
-            values: dict[str, str | None] = {
+            values = {
                 "overlay": revision,
                 "subpath": subpath if subpath != "/" else None,
                 "dest": dest if dest != subpath else None,
@@ -240,8 +241,8 @@ def _format_step(step: Step, folder: str) -> Iterator[str]:
             values = {"dir": _relative(path, folder), "dest": dest_or_none, "tree": tree}
         case PackageFile(kind, path, digest):
             values = {kind: _relative(path, folder), "digest": digest}
-        case Run(command):
-            values = {"run": command}
+        case _:
+            values = {"run": step.command}
     yield from (f"{key} = {_quote(value)}" for key, value in values.items() if value is not None)
 
 

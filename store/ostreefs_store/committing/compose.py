@@ -109,15 +109,16 @@ class Composition:
         """Begin with the tree of a commit."""
         self.root = self._root_of(revision)
 
-    def read(self, source: Source) -> Layer | WholeTree:
-        """Store what a source holds."""
+    def read(self, source: Source, modifiers: Modifiers | None = None) -> Layer | WholeTree:
+        """Store what a source holds; with other modifiers than usual if they are given."""
+        modifiers = self._modifiers if modifiers is None else modifiers
         match source.kind:
             case "ref":
-                return self._read_ref(source)
+                return self._read_ref(source, modifiers)
             case "tar":
-                return self._read_tar(source)
+                return self._read_tar(source, modifiers)
             case _:
-                return self._read_directory(source)
+                return self._read_directory(source, modifiers)
 
     def lay(
         self,
@@ -153,8 +154,8 @@ class Composition:
             self._batch.keep_trees_of(root)
         return Composed(root, self._directories, self._read_files, self._read_bytes)
 
-    def _read_directory(self, source: Source) -> Layer | WholeTree:
-        what = (self._repository, source.value, self._modifiers, self._batch)
+    def _read_directory(self, source: Source, modifiers: Modifiers) -> Layer | WholeTree:
+        what = (self._repository, source.value, modifiers, self._batch)
         above: Layer | WholeTree
         if source.kind == "overlay":
             above, ingested = read_upper(*what, options=self._options, progress=self._progress)
@@ -164,14 +165,14 @@ class Composition:
         self._count(source.value, ingested)
         return above
 
-    def _read_ref(self, source: Source) -> WholeTree:
+    def _read_ref(self, source: Source, modifiers: Modifiers) -> WholeTree:
         root = self._root_of(source.value)
-        if self._modifiers != Modifiers():
+        if modifiers != Modifiers():
             with self._repository.index.snapshot() as snapshot:
-                root = modify_tree(snapshot, self._batch, root, self._modifiers)
+                root = modify_tree(snapshot, self._batch, root, modifiers)
         return WholeTree(root)
 
-    def _read_tar(self, source: Source) -> Layer:
+    def _read_tar(self, source: Source, modifiers: Modifiers) -> Layer:
         from ostreefs_store.tar.tarimport import (  # noqa: PLC0415 -- tarfile, for archives alone
             TarSource,
             read_tar,
@@ -181,9 +182,7 @@ class Composition:
         skip = self._options.skip
         name = "standard input" if source.value == "-" else source.value
         archive = TarSource(source.stream, name, source.whiteouts, skip)
-        contents = read_tar(
-            self._repository, archive, self._modifiers, self._batch, self._progress
-        )
+        contents = read_tar(self._repository, archive, modifiers, self._batch, self._progress)
         self._read_files += contents.read_files
         self._read_bytes += contents.read_bytes
         return contents.layer

@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Reading rpm's database in SQLite: the headers of installed packages.
 
-A row of the table ``Packages`` holds a header as rpm's file format has it (rpm's
-``docs/manual/format_header.md``), without the magic number before it::
-
-    count of index entries, size of the data     4 bytes each, big-endian
-    index entries: tag, type, offset, count      4 bytes each, big-endian
-    the data                                     strings end in a NUL byte, numbers are big-endian
+A row of the table ``Packages`` holds a header as `rpmheader` reads it.
 """
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from ostreefs_store.comparing.packages import Package
+from ostreefs_store.comparing.rpmheader import parse_tags
 from ostreefs_store.errors import PackageDatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME, _VERSION, _RELEASE, _EPOCH, _ARCH = 1000, 1001, 1002, 1003, 1022
-_INT32, _STRING, _I18N = 4, 6, 9
-_TEXT = {_NAME, _VERSION, _RELEASE, _ARCH}
+_TAGS = {_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH}
 _KEYS = "gpg-pubkey"
 """What rpm calls the keys that it was told to trust; no packages."""
 
@@ -48,27 +42,15 @@ def read_rpmdb(path: str) -> Iterator[Package]:
 def parse_header(blob: bytes) -> Package:
     """The package of a header. Raises `PackageDatabaseError`."""
     try:
-        count, size = struct.unpack_from(">II", blob)
-        data = blob[8 + 16 * count :][:size]
-        entries = struct.iter_unpack(">IIII", blob[8 : 8 + 16 * count])
-        found = {
-            tag: _read(data, kind, offset)
-            for tag, kind, offset, _ in entries
-            if tag in _TEXT or tag == _EPOCH
-        }
+        found = {tag: _text(value[0]) for tag, value in parse_tags(blob, _TAGS).items()}
         version = f"{found[_VERSION]}-{found[_RELEASE]}"
         epoch = int(found.get(_EPOCH, "0"))
         return Package(
             found[_NAME], found.get(_ARCH, ""), f"{epoch}:{version}" if epoch else version
         )
-    except (struct.error, ValueError, KeyError) as error:
+    except (ValueError, KeyError, IndexError) as error:
         raise PackageDatabaseError("rpm", f"malformed header: {error!r}") from None
 
 
-def _read(data: bytes, kind: int, offset: int) -> str:
-    if kind == _INT32:
-        number: int = struct.unpack_from(">I", data, offset)[0]
-        return str(number)
-    if kind not in {_STRING, _I18N}:
-        raise ValueError(kind)
-    return data[offset : data.index(b"\0", offset)].decode("utf-8", "surrogateescape")
+def _text(value: int | bytes) -> str:
+    return str(value) if isinstance(value, int) else value.decode("utf-8", "surrogateescape")

@@ -130,6 +130,10 @@ FORBIDDEN: dict[str, set[str]] = {
         "argparse",
         "tqdm",
     },
+    "ostreefs.compose": {
+        *("ostreefs.cli", "ostreefs.bisect", "ostreefs.pages", "ostreefs.sysroot"),
+        *("argparse", "tqdm", "pyfuse3", "trio"),
+    },
     "ostreefs.bisect": {"ostreefs.cli", "ostreefs.pages", "argparse", "tqdm"},
 }
 

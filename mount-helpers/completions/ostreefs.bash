@@ -43,7 +43,7 @@ _ostreefs_candidates() {
 _ostreefs_global() {
     options+='-h --help --repo --json -v --verbose --version '
     values[--repo]='directories'
-    verbs='init commit log show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount mounts'
+    verbs='init commit compose log show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount mounts'
 }
 
 _ostreefs_verb() {
@@ -74,6 +74,32 @@ _ostreefs_verb() {
             values[--statoverride]='files'
             values[--skip-list]='files'
             words=$'files\nnone'
+            ;;
+        compose)
+            options+='-b --branch --orphan --overlay --dir --deb --rpm --run --on-conflict --recipe --write-recipe -n --dry-run --owner-uid --owner-gid -s --subject -m --body -F --body-file -e --editor --timestamp --add-metadata-string --add-metadata --parent --skip-if-unchanged '
+            values[-b]='refs'
+            values[--branch]='refs'
+            values[--overlay]='refs'
+            values[--dir]='directories'
+            values[--deb]='files'
+            values[--rpm]='files'
+            values[--run]='none'
+            values[--on-conflict]='words fail first last'
+            values[--recipe]='files'
+            values[--write-recipe]='files'
+            values[--owner-uid]='none'
+            values[--owner-gid]='none'
+            values[-s]='none'
+            values[--subject]='none'
+            values[-m]='none'
+            values[--body]='none'
+            values[-F]='files'
+            values[--body-file]='files'
+            values[--timestamp]='none'
+            values[--add-metadata-string]='none'
+            values[--add-metadata]='none'
+            values[--parent]='refs'
+            words=$'refs\nnone'
             ;;
         log)
             options+='-n --max-count --first -R --recursive -d --dironly '

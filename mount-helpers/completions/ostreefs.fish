@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --base --between --body --body-file --branch --compress --create --delete-commit --depth --from --from-file --keep --keep-younger-than --log-file --max-count --mode --name --only-branch --output --owner-gid --owner-uid --parent --prefix --print-metadata-key --repo --retain-branch-depth --skip-list --statoverride --subject --subpath --timestamp --tree --upper -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --base --between --body --body-file --branch --compress --create --deb --delete-commit --depth --dir --from --from-file --keep --keep-younger-than --log-file --max-count --mode --name --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --repo --retain-branch-depth --rpm --run --skip-list --statoverride --subject --subpath --timestamp --tree --upper --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -81,6 +81,31 @@ complete -c ostreefs -n '__ostreefs_at commit' -l link-checkout-speedup -d 'acce
 complete -c ostreefs -n '__ostreefs_at commit' -s I -l devino-canonical -d 'accepted, without effect: it is always so'
 complete -c ostreefs -n '__ostreefs_at commit' -l tar-autocreate-parents -d 'accepted, without effect: it is always so'
 complete -c ostreefs -n '__ostreefs_at commit -eq 0' -F
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a compose -d 'Make a commit out of a base and additions'
+complete -c ostreefs -n '__ostreefs_at compose' -s b -l branch -r -f -a '(__ostreefs_refs)' -d 'the ref to move'
+complete -c ostreefs -n '__ostreefs_at compose' -l orphan -d 'move no ref'
+complete -c ostreefs -n '__ostreefs_at compose' -l overlay -r -f -a '(__ostreefs_refs)' -d 'lay this commit, or what it has at SUBPATH, over what there is'
+complete -c ostreefs -n '__ostreefs_at compose' -l dir -r -f -a '(__fish_complete_directories)' -d 'lay a directory on the disk over what there is'
+complete -c ostreefs -n '__ostreefs_at compose' -l deb -r -F -d 'unpack a Debian package'
+complete -c ostreefs -n '__ostreefs_at compose' -l rpm -r -F -d 'unpack an rpm package'
+complete -c ostreefs -n '__ostreefs_at compose' -l run -r -f -d 'run a shell command inside, and keep what it changes'
+complete -c ostreefs -n '__ostreefs_at compose' -l on-conflict -r -f -a 'fail first last' -d 'what becomes of a path that two additions have: fail (default), or which one wins'
+complete -c ostreefs -n '__ostreefs_at compose' -l recipe -r -F -d 'begin with the base and the steps of this file'
+complete -c ostreefs -n '__ostreefs_at compose' -l write-recipe -r -F -d 'write what the command line says as a recipe (\'-\' for standard output), do no more'
+complete -c ostreefs -n '__ostreefs_at compose' -s n -l dry-run -d 'list conflicts and what would be replaced'
+complete -c ostreefs -n '__ostreefs_at compose' -l owner-uid -r -f -d 'the owner of all that --dir brings'
+complete -c ostreefs -n '__ostreefs_at compose' -l owner-gid -r -f -d 'the group of all that --dir brings'
+complete -c ostreefs -n '__ostreefs_at compose' -s s -l subject -r -f -d 'one line about the commit'
+complete -c ostreefs -n '__ostreefs_at compose' -s m -l body -r -f -d 'more about the commit'
+complete -c ostreefs -n '__ostreefs_at compose' -s F -l body-file -r -F -d 'the body from a file (\'-\' for standard input); with no subject its first line is it'
+complete -c ostreefs -n '__ostreefs_at compose' -s e -l editor -d 'write the message in an editor'
+complete -c ostreefs -n '__ostreefs_at compose' -l timestamp -r -f -d 'instead of now: @SECONDS, or as 2026-01-31T12:00:00Z'
+complete -c ostreefs -n '__ostreefs_at compose' -l add-metadata-string -r -f -d 'add text to the metadata'
+complete -c ostreefs -n '__ostreefs_at compose' -l add-metadata -r -f -d 'add a number, true, false or quoted text to the metadata'
+complete -c ostreefs -n '__ostreefs_at compose' -l parent -r -f -a '(__ostreefs_refs)' -d 'the parent (default: the branch; \'none\' for no parent)'
+complete -c ostreefs -n '__ostreefs_at compose' -l skip-if-unchanged -d 'make no commit when the tree is the parent\'s; print the parent\'s id'
+complete -c ostreefs -n '__ostreefs_at compose -eq 0' -f -a '(__ostreefs_refs)'
 
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a log -d 'Show the history of a revision'
 complete -c ostreefs -n '__ostreefs_at log' -s n -l max-count -r -f -d 'show at most N commits'

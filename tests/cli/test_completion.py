@@ -56,7 +56,17 @@ def test_verbs() -> None:
 def test_every_metavar_is_known() -> None:
     """Whoever adds one says what it stands for, or that nothing is known of it."""
     unknown = {"CONTENT", "DATE", "DEPTH", "KEY", "NAME", "N", "PATH", "POLICY", "PREFIX", "TIME"}
-    unknown |= {"BRANCH=DEPTH", "GID", "KEY=VALUE", "KIND=WHAT", "NEW", "UID", "None", "HOW"}
+    unknown |= {
+        "BRANCH=DEPTH",
+        "GID",
+        "KEY=VALUE",
+        "KIND=WHAT",
+        "NEW",
+        "UID",
+        "None",
+        "HOW",
+        "CMD",
+    }
     known = {*completion.KINDS, *completion.SEQUENCES}
     for verb in VERBS:
         for action in load_verb(verb)[0]._actions:

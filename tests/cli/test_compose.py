@@ -151,7 +151,7 @@ def test_a_deb(cli: Cli, tmp_path: Path, compression: str) -> None:
     deb = make_deb(
         tmp_path,
         {"lib/x/data": "data", "bin/hello": "hello", "etc/hello.conf": "conf"},
-        version="2:1.0~rc1",
+        Version="2:1.0~rc1",
         control={"postinst": "#!/bin/sh\nexit 1\n", "conffiles": "/etc/hello.conf\n"},
         compression=compression,
     )
@@ -165,7 +165,11 @@ def test_a_deb(cli: Cli, tmp_path: Path, compression: str) -> None:
     }
     assert cli.json("ls", "-d", "mine", "/usr/lib/x/data")[0]["uid"] == 0
     assert "hello 1 -> 2:1.0~rc1" in cli("diff", "--packages", "os", "mine")
-    assert cli("cat", "mine", f"/{INFO}/hello.list").splitlines()[:3] == ["/.", "/bin", "/bin/hello"]
+    assert cli("cat", "mine", f"/{INFO}/hello.list").splitlines()[:3] == [
+        "/.",
+        "/bin",
+        "/bin/hello",
+    ]
     metadata = cli.json("show", "mine")["metadata"]
     assert metadata["compose.packages"] == "hello 2:1.0~rc1 (amd64)"
 
@@ -175,10 +179,8 @@ def test_dpkg_agrees(cli: Cli, base: Path, tmp_path: Path) -> None:
     old = make_deb(tmp_path, {"usr/share/hello/old": "1", "usr/share/hello/both": "1"})
     control = {"triggers": "activate-noawait x\n", "conffiles": "/etc/hello.conf\n"}
     files = {"usr/share/hello/both": "2", "usr/share/hello/new": "2", "etc/hello.conf": "conf"}
-    new = make_deb(tmp_path, files, version="2.0", control=control)
-    foreign = make_deb(
-        tmp_path, {"usr/share/lib/x": "x"}, name="lib", fields="Multi-Arch: same\n"
-    )
+    new = make_deb(tmp_path, files, Version="2.0", control=control)
+    foreign = make_deb(tmp_path, {"usr/share/lib/x": "x"}, Package="lib", Multi_Arch="same")
     cli("compose", "-b", "mine", "os", "--deb", old)
     assert "/usr/share/hello/old" in paths(cli, "mine")
     cli("compose", "-b", "mine", "mine", "--deb", new, "--deb", foreign)
@@ -235,7 +237,7 @@ def test_an_rpm(cli: Cli, tmp_path: Path, payload: str) -> None:
 
 @pytest.mark.usefixtures("base")
 def test_packages_that_cannot_be(cli: Cli, tmp_path: Path) -> None:
-    deb = make_deb(tmp_path, {"usr/share/x": "x" * 4000}, arch="arm64", compression="none")
+    deb = make_deb(tmp_path, {"usr/share/x": "x" * 4000}, Architecture="arm64", compression="none")
     rpm = make_rpm(tmp_path, {"usr/share/x": "x"}, arch="aarch64", payload="w3.gzdio")
     words = ("compose", "-b", "mine", "os")
     assert "for arm64, and the base is for amd64" in cli.fails(*words, "--deb", deb)
@@ -258,12 +260,13 @@ def test_packages_that_cannot_be(cli: Cli, tmp_path: Path) -> None:
         ([file("/etc/x")], "is absolute"),
         ([member("a", b"1", linkname="b")], "which has not come before"),
         ([member("a", b"2", linkname="/etc"), file("a/x")], "something else than a directory"),
-        ([directory("etc/passwd"), file("etc/passwd/x")], "a file in the base, a directory in deb"),
+        (
+            [directory("etc/passwd"), file("etc/passwd/x")],
+            "a file in the base, a directory in deb",
+        ),
     ],
 )
-def test_hostile_debs(
-    cli: Cli, tmp_path: Path, members: list[object], words: str
-) -> None:
+def test_hostile_debs(cli: Cli, tmp_path: Path, members: list[object], words: str) -> None:
     control = archive(file("./control", b"Package: x\nVersion: 1\nArchitecture: all\n"))
     parts = {"debian-binary": b"2.0\n", "control.tar": control, "data.tar": archive(*members)}  # type: ignore[arg-type]
     for name, data in parts.items():

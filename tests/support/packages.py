@@ -30,23 +30,26 @@ def make_deb(
     place: Path,
     files: dict[str, str],
     *,
-    name: str = "hello",
-    version: str = "1.0",
-    arch: str = "amd64",
     control: dict[str, str] | None = None,
-    fields: str = "",
     compression: str = "xz",
+    **fields: str,
 ) -> Path:
-    """A package of files; `control` are further files of its control archive."""
-    root = place / f"{name}-{version}"
+    """A package of files; `control` are further files of its control archive.
+
+    `fields` are those of its control file; an underscore is a hyphen there.
+    """
+    said = {"Package": "hello", "Version": "1.0", "Architecture": "amd64"}
+    said |= {key.replace("_", "-"): value for key, value in fields.items()}
+    said |= {"Maintainer": "x <x@y>", "Description": "x\n y"}
+    root = place / "deb"
     for path, text in files.items():
         write(root / path, text.encode())
-    lines = f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\n{fields}"
-    write(root / "DEBIAN/control", f"{lines}Maintainer: x <x@y>\nDescription: x\n y\n".encode())
+    lines = "".join(f"{key}: {value}\n" for key, value in said.items())
+    write(root / "DEBIAN/control", lines.encode())
     for path, text in (control or {}).items():
         write(root / "DEBIAN" / path, text.encode())
         (root / "DEBIAN" / path).chmod(0o755 if text.startswith("#!") else 0o644)
-    target = place / f"{name}_{version}_{arch}.deb"
+    target = place / f"{said['Package']}_{said['Version']}_{said['Architecture']}.deb"
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "--build", root, target],
         check=True,

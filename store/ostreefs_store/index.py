@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Self
 import lmdb
 
 from ostreefs_store import durable
-from ostreefs_store.environment import Database, open_environment, translated
+from ostreefs_store.environment import Database, Extent, open_environment, translated
 from ostreefs_store.model import Digest
 from ostreefs_store.packing import pack, unpack
 
@@ -77,6 +77,7 @@ class Index:
     def __init__(self, path: Path, environment: Any, databases: dict[str, Any]) -> None:
         self.path = path
         self._environment = environment
+        self._extent = Extent(path)
         self._databases = databases
         self.reflog_limit: Callable[[], int] = lambda: 1000
 
@@ -103,15 +104,20 @@ class Index:
 
     def reopen(self) -> Index:
         """For a forked child: an index of its own, to read. The one it inherited is closed."""
-        self._environment.close()
+        self.close()
         return Index.open(self.path, writable=False)
 
     def close(self) -> None:
         """Close the environment; every snapshot must have ended."""
+        self._extent.close()
         self._environment.close()
 
     def snapshot(self) -> Snapshot:
-        """A consistent view for a `with` block; keep it short in a long-lived process."""
+        """A consistent view for a `with` block; keep it short in a long-lived process.
+
+        Raises `IndexCorruptError` when the index was truncated since it was opened.
+        """
+        self._extent.check()
         with translated(self.path):
             return Snapshot(self, self._environment.begin())
 
@@ -121,6 +127,7 @@ class Index:
 
         Waits for another writer. Dying before ``index:committed`` leaves the old state.
         """
+        self._extent.check()
         with translated(self.path):
             transaction = Transaction(self, self._environment.begin(write=True))
             try:

@@ -83,6 +83,35 @@ def test_an_index_that_goes(tmp_path: Path, how: str, words: list[str]) -> None:
             assert list_tree(root) == list_tree(source)
 
 
+@pytest.mark.parametrize("words", [["main"], ["--all"], ["--follow", "main"]])
+@pytest.mark.parametrize("how", ["cut to nothing", "cut by half", "zeros", "other bytes"])
+def test_an_index_that_is_spoilt(tmp_path: Path, how: str, words: list[str]) -> None:
+    """To read what was cut off from a map of the file would kill the daemon. It is mended then."""
+    source = make_small_tree(tmp_path / "source")
+    repository = init_repository(tmp_path / "repo")
+    commit_directory(repository, source)
+    data = repository / "index/data.mdb"
+    whole = data.read_bytes()
+    with mounted(repository, *words, at=tmp_path / "mnt") as mount:
+        root = mount.path / "refs/main" if words == ["--all"] else mount.path
+        mount.expect("data.mdb was cut off" if "cut" in how else "repo/index cannot be read")
+        if "cut" in how:
+            os.truncate(data, 0 if how.endswith("nothing") else len(whole) // 2)
+        else:
+            overwrite(data, (b"\0" if how == "zeros" else b"Z") * len(whole))
+        for _ in range(3):
+            with pytest.raises(OSError, match="Input/output error"):
+                os.listdir(root)
+        mount.check_alive()
+        overwrite(data, whole)
+        assert list_tree(root) == list_tree(source)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(data)
+
+
 # ---- the disk
 
 

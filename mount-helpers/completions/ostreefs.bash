@@ -43,7 +43,7 @@ _ostreefs_candidates() {
 _ostreefs_global() {
     options+='-h --help --repo --json -v --verbose --version '
     values[--repo]='directories'
-    verbs='init commit compose log show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount mounts'
+    verbs='init commit compose log show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect mounts'
 }
 
 _ostreefs_verb() {
@@ -202,6 +202,22 @@ _ostreefs_verb() {
         umount)
             options+='-l --lazy '
             words=$'mounts\nnone'
+            ;;
+        bisect)
+            options+='--name --mount --bad --new --good --old --term-new --term-bad --term-old --term-good -o --in-tree --html '
+            values[--name]='none'
+            values[--mount]='directories'
+            values[--bad]='refs'
+            values[--new]='refs'
+            values[--good]='refs'
+            values[--old]='refs'
+            values[--term-new]='none'
+            values[--term-bad]='none'
+            values[--term-old]='none'
+            values[--term-good]='none'
+            values[-o]='mount-options'
+            values[--html]='files'
+            words=$'words start bad good new old skip run log replay visualize view report terms reset\nrefs'
             ;;
         mounts)
             words='none'

@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --base --between --body --body-file --branch --compress --create --deb --delete-commit --depth --dir --from --from-file --keep --keep-younger-than --log-file --max-count --mode --name --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --repo --retain-branch-depth --rpm --run --skip-list --statoverride --subject --subpath --timestamp --tree --upper --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --new --old --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --repo --retain-branch-depth --rpm --run --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --upper --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -241,5 +241,18 @@ complete -c ostreefs -n '__ostreefs_at switch -eq 1' -f -a '(__ostreefs_refs)'
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a umount -d 'Take down a mount'
 complete -c ostreefs -n '__ostreefs_at umount' -s l -l lazy -d 'detach now, clean up when it is not used'
 complete -c ostreefs -n '__ostreefs_at umount -eq 0' -f -a '(__ostreefs_mounts)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a bisect -d 'Find the commit that broke something'
+complete -c ostreefs -n '__ostreefs_at bisect' -l name -r -f -d 'which bisection (default: default)'
+complete -c ostreefs -n '__ostreefs_at bisect' -l mount -r -f -a '(__fish_complete_directories)' -d 'start, replay: where candidates are to be shown'
+complete -c ostreefs -n '__ostreefs_at bisect' -l bad -l new -r -f -a '(__ostreefs_refs)' -d 'start: a commit that is bad'
+complete -c ostreefs -n '__ostreefs_at bisect' -l good -l old -r -f -a '(__ostreefs_refs)' -d 'start: a commit that is good'
+complete -c ostreefs -n '__ostreefs_at bisect' -l term-new -l term-bad -r -f -d 'start: what to say instead of \'bad\'; terms: print that'
+complete -c ostreefs -n '__ostreefs_at bisect' -l term-old -l term-good -r -f -d 'start: what to say instead of \'good\'; terms: print that'
+complete -c ostreefs -n '__ostreefs_at bisect' -s o -r -f -a '(__fish_append , allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open follow)' -d 'start, replay: options of the mount, as \'ostreefs mount\' has them'
+complete -c ostreefs -n '__ostreefs_at bisect' -l in-tree -d 'run: inside the candidate, not beside it'
+complete -c ostreefs -n '__ostreefs_at bisect' -l html -r -F -d 'report: write a page with the history as a picture'
+complete -c ostreefs -n '__ostreefs_at bisect -eq 0' -f -a 'start bad good new old skip run log replay visualize view report terms reset'
+complete -c ostreefs -n '__ostreefs_at bisect -ge 1' -f -a '(__ostreefs_refs)'
 
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a mounts -d 'List what is mounted where, and who serves it'

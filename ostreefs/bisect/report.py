@@ -76,8 +76,6 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[PackageChanged, ...] = ()
     problems: tuple[str, ...] = ()
     """Why packages cannot be told."""
-    lines: tuple[str, ...] = ()
-    """All of this as text, as `diff --stats` prints it."""
 
 
 class BisectionReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,10 @@ class Parser(argparse.ArgumentParser):
     has_paths = False
     """Whether the words after ``--`` are paths, and go into `paths` alone."""
 
+    command_after: str | None = None
+    """A word after which the first one that is no option begins a command: it and all behind it
+    go into `command`, whatever they look like."""
+
     def __init__(self, *, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
         group = self.add_argument_group("global options")
@@ -75,15 +79,38 @@ class Parser(argparse.ArgumentParser):
 
         argparse forgets the ``--`` in between, hence the marks.
         """
+        words, command = self._split_command(words)
         end = words.index("--") if "--" in words else len(words)
         after = words[end + 1 :]
         marked = [] if self.has_paths else [_MARK + word for word in after]
         parsed = self.parse_intermixed_args([*words[: end + 1], *marked], namespace=Arguments())
         if self.has_paths:
             parsed.paths = list(after)
+        if self.command_after is not None:
+            parsed.command = command
         for name, value in vars(parsed).items():
             setattr(parsed, name, _unmark(value))
         return parsed
+
+    def _split_command(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        """What belongs to us, and the command."""
+        is_value = is_after = False
+        for position, word in enumerate(words):
+            if is_value:
+                is_value = False
+            elif word == "--":
+                end = position + 1 if is_after else len(words)
+                return list(words[: position if is_after else end]), list(words[end:])
+            elif word.startswith("-"):
+                option = self._option_string_actions.get(word)
+                is_value = option is not None and option.nargs is None
+            elif is_after:
+                return list(words[:position]), list(words[position:])
+            elif word == self.command_after:
+                is_after = True
+            elif self.command_after is not None:
+                break
+        return list(words), []
 
     def error(self, message: str) -> NoReturn:
         """Complain in one line."""

@@ -39,6 +39,9 @@ ON_DISK = {"checksum", "commit"}
 
 SEQUENCES = {
     "[REV] MOUNTPOINT": ("refs", "directories"),
+    "VERB": (
+        "words start bad good new old skip run log replay visualize view report terms reset",
+    ),
     "get KEY | set KEY VALUE | unset KEY": ("words get set unset", "none"),
 }
 """Several words under one name."""

@@ -56,6 +56,7 @@ VERBS = {
     "mount": ("mount", "Mount a commit, or all of them"),
     "switch": ("mount", "Let a live mount show another commit"),
     "umount": ("mount", "Take down a mount"),
+    "bisect": ("bisect", "Find the commit that broke something"),
     "mounts": ("mounts", "List what is mounted where, and who serves it"),
 }
 """Verb -> (module of this package, what it does)."""

@@ -21,6 +21,7 @@ import pyfuse3
 import trio
 
 from ostreefs.fuse import control
+from ostreefs.fuse.damage import DAMAGE
 from ostreefs.fuse.mounts import MountError
 from ostreefs.fuse.watch import wait_for_change, watching
 from ostreefs_store.errors import RevisionNotFoundError, StoreError
@@ -86,6 +87,7 @@ class LiveMount:
                 names = self._namespace.switch(commit)
                 self._switched.set()
                 await trio.to_thread.run_sync(_forget_names, names)
+                DAMAGE.forget()
                 log.info("showing commit %s", commit.hex())
         return commit
 
@@ -170,6 +172,7 @@ class LiveMount:
                 "pid": os.getpid(),
                 "commit": None if shown is None else shown.hex(),
                 "since": self._since,
+                "damage": DAMAGE.first or None,
             }
         if verb != "switch" or not isinstance(revision, str):
             return {"error": f"unknown request '{verb}'"}

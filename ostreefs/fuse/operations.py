@@ -36,6 +36,7 @@ from pyfuse3 import (
     XAttrNameT,
 )
 
+from ostreefs.fuse.damage import DAMAGE
 from ostreefs.fuse.nodes import Attributes, StaleError
 from ostreefs_store.errors import StoreError
 from ostreefs_store.model import RegularFile, Symlink
@@ -86,9 +87,11 @@ def _handler(
             raise FUSEError(errno.ENOTDIR) from None
         except StoreError as error:
             log.error("%s: %s", handle.__name__, error)  # noqa: TRY400 -- expected, one line
+            DAMAGE.note(str(error))
             raise FUSEError(errno.EIO) from None
         except OSError as error:
             log.error("%s: %s", handle.__name__, error)  # noqa: TRY400 -- expected, one line
+            DAMAGE.note(f"{handle.__name__}: {error}")
             raise FUSEError(error.errno or errno.EIO) from None
         except Exception:
             log.exception("bug in %s", handle.__name__)
@@ -251,6 +254,7 @@ class Operations(pyfuse3.Operations):
             data = await trio.to_thread.run_sync(os.pread, fh, wanted, off)
         if len(data) < wanted:
             log.error("read: file object %s became shorter while it was open", _object_of(fh))
+            DAMAGE.note(f"file object {_object_of(fh)} became shorter while it was open")
             raise FUSEError(errno.EIO)
         return data
 

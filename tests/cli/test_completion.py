@@ -66,6 +66,7 @@ def test_every_metavar_is_known() -> None:
         "None",
         "HOW",
         "CMD",
+        "TERM",
     }
     known = {*completion.KINDS, *completion.SEQUENCES}
     for verb in VERBS:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Histories of a repository as the plain data that `algorithm` takes. Reads the index alone.
+
+Parents that were pruned are replaced by the nearest ancestors that are left (grafts).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ostreefs_store.errors import CorruptionError, PathNotFoundError
+from ostreefs_store.model import Commit, Digest
+from ostreefs_store.pruning.keeping import GRAFTS, split
+from ostreefs_store.refs import read_commit
+from ostreefs_store.traverse import look_up, split_path
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from ostreefs_store.index import Snapshot
+
+Entry = tuple[bool, Digest]
+"""Whether something is a tree, and its digest."""
+
+
+class Graph(NamedTuple):
+    """Commits with all their ancestors, parents before children."""
+
+    ids: list[Digest]
+    commits: list[Commit]
+    parents: list[tuple[int, ...]]
+    numbers: dict[Digest, int]
+    """Where each commit stands in the lists."""
+
+
+def read_graph(snapshot: Snapshot, tips: Iterable[Digest]) -> Graph:
+    """The tips and all their ancestors.
+
+    Raises `ObjectMissingError` for a tip that is not there, `FormatError`.
+    """
+    graph = Graph([], [], [], {})
+    stack: list[tuple[Digest, Commit | None, list[Digest]]]
+    stack = [(tip, None, []) for tip in tips]
+    while stack:
+        digest, commit, parents = stack.pop()
+        if digest in graph.numbers:
+            continue
+        if commit is None:
+            commit = read_commit(snapshot, digest)
+            parents = find_parents(snapshot, digest, commit)
+        missing = [parent for parent in parents if parent not in graph.numbers]
+        if missing:
+            stack.append((digest, commit, parents))
+            stack += [(parent, None, []) for parent in reversed(missing)]
+            continue
+        graph.numbers[digest] = len(graph.ids)
+        graph.ids.append(digest)
+        graph.commits.append(commit)
+        graph.parents.append(tuple(graph.numbers[parent] for parent in parents))
+    return graph
+
+
+def find_parents(snapshot: Snapshot, digest: Digest, commit: Commit) -> list[Digest]:
+    """The parents of a commit, with what stands for those that were pruned."""
+    here = [parent for parent in commit.parents if snapshot.find_commit(parent) is not None]
+    if len(here) < len(commit.parents):
+        grafts = split(snapshot.find(GRAFTS, digest) or b"")
+        here += [each for each in grafts if snapshot.find_commit(each) is not None]
+    return list(dict.fromkeys(here))
+
+
+def read_kinds(snapshot: Snapshot, graph: Graph, paths: Sequence[bytes]) -> list[Hashable]:
+    """Of each commit what the paths are in it; a commit that cannot be read is like no other.
+
+    Raises `PathNotFoundError` for a path that no commit holds.
+    """
+    trails = [_Trail(snapshot, path) for path in paths]
+    kinds: list[Hashable] = []
+    for commit in graph.commits:
+        try:
+            kinds.append(tuple(trail.look(commit.root, 0) for trail in trails))
+        except CorruptionError:
+            kinds.append(len(kinds))
+    for trail in trails:
+        if not trail.was_found:
+            raise PathNotFoundError(trail.path, "no commit of this history holds it")
+    return kinds
+
+
+class _Trail:
+    """A path that is looked for in one tree after another; each tree is read once."""
+
+    def __init__(self, snapshot: Snapshot, path: bytes) -> None:
+        self.path = path
+        self.was_found = False
+        self._snapshot = snapshot
+        self._parts = split_path(path)
+        self._known: dict[tuple[Digest, int], Entry | None] = {}
+
+    def look(self, tree: Digest, depth: int) -> Entry | None:
+        """What the rest of the path is in a tree."""
+        found: Entry | None = True, tree
+        passed: list[tuple[Digest, int]] = []
+        for at in range(depth, len(self._parts)):
+            if found is None or not found[0]:
+                found = None
+                break
+            key = found[1], at
+            if key in self._known:
+                found = self._known[key]
+                break
+            passed.append(key)
+            found = look_up(self._snapshot, found[1], self._parts[at])
+        self._known |= dict.fromkeys(passed, found)
+        self.was_found = self.was_found or found is not None
+        return found

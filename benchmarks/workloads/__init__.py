@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.workloads import (
     changes,
     comparing,
+    composing,
     memory,
     mounting,
     reading,
@@ -34,5 +35,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         *changes.BENCHMARKS,
         *space.BENCHMARKS,
         *comparing.BENCHMARKS,
+        *composing.BENCHMARKS,
     )
 }

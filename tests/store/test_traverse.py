@@ -11,6 +11,7 @@ from ostreefs_store.model import Digest, RegularFile, Symlink, Tree, TreeEntry
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import (
     find_node,
+    follow,
     iter_children,
     iter_history,
     iter_nodes,
@@ -99,3 +100,31 @@ def test_history(repository: Repository, tmp_path: Path) -> None:
         assert [commit for commit, _ in iter_history(snapshot, commits[2])] == commits[::-1]
         with pytest.raises(ObjectMissingError):
             list(iter_history(snapshot, NOBODY))
+
+
+def test_links_are_followed(repository: Repository, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "usr/lib").mkdir(parents=True)
+    (source / "usr/lib/file").touch()
+    links = {"lib": "usr/lib", "usr/up": "../../../lib", "a": "/lib/b", "usr/lib/b": "file"}
+    for name, target in {**links, "loop": "loop"}.items():
+        (source / name).symlink_to(target)
+    ingest(repository, source, "links")
+    root = root_of(repository, "links")
+    with repository.index.snapshot() as snapshot:
+        for path, names, is_tree in (
+            ("/", "", True),
+            ("lib/", "usr/lib", True),
+            ("/usr/up/./b", "usr/lib/file", False),
+            ("a", "usr/lib/file", False),
+            ("lib/../up/../../..", "", True),
+            ("lib/none", "usr/lib/none", None),
+            ("none/../lib/none/deep", "usr/lib/none/deep", None),
+            ("none/x/..", "none", None),
+        ):
+            place = follow(snapshot, root, path.encode())
+            assert b"/".join(place.names) == names.encode(), path
+            assert (None if place.entry is None else place.entry[0]) == is_tree, path
+        for path, words in (("a/x", "/usr/lib/file is not a directory"), ("loop", "too many")):
+            with pytest.raises(PathNotFoundError, match=words):
+                follow(snapshot, root, path.encode())

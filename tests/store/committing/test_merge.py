@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from ostreefs_store.batch import Batch
-from ostreefs_store.committing.merge import Merger
+from ostreefs_store.committing.merge import Merger, Watcher
 from ostreefs_store.errors import TreeConflictError
 from ostreefs_store.index import Snapshot
-from ostreefs_store.layer import WHITEOUT, Layer, WholeTree
-from ostreefs_store.model import Digest, Tree, TreeHead
+from ostreefs_store.layer import WHITEOUT, Item, Layer, WholeTree, nest
+from ostreefs_store.model import Digest, Tree, TreeEntry, TreeHead
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node, iter_nodes
 from tests.support.trees import take_in, write
 
 
 def tree_of(repository: Repository, batch: Batch, root: Path, files: dict[str, str]) -> Digest:
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     for name, text in files.items():
         write(root / name, text.encode())
     taken = take_in(repository, root)
@@ -43,10 +43,15 @@ class Merged:
         self._place = place
         self._count = 0
 
-    def tree(self, files: dict[str, str]) -> Digest:
+    def tree(self, files: dict[str, str], links: dict[str, str] | None = None) -> Digest:
         self._count += 1
         batch = Batch()
-        root = tree_of(self._repository, batch, self._place / str(self._count), files)
+        place = self._place / str(self._count)
+        place.mkdir()
+        for name, target in (links or {}).items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).symlink_to(target)
+        root = tree_of(self._repository, batch, place, files)
         publish(self._repository, batch)
         return root
 
@@ -58,6 +63,16 @@ class Merged:
             root = Merger(snapshot, batch, replace=replace).lay(below, above)
         publish(self._repository, batch)
         return root, batch
+
+    def install(
+        self, below: Digest, above: Layer | WholeTree, watcher: Watcher | None = None
+    ) -> Digest:
+        batch = Batch()
+        with self._repository.index.snapshot() as snapshot:
+            merger = Merger(snapshot, batch, replace=False, as_installed=True, watcher=watcher)
+            root = merger.lay(below, above)
+        publish(self._repository, batch)
+        return root
 
     def paths(self, root: Digest) -> set[bytes]:
         with self._repository.index.snapshot() as snapshot:
@@ -167,3 +182,67 @@ def test_no_tree_is_too_deep(merged: Merged) -> None:
     twice, batch = merged.lay(once, bottom)
     assert twice == once
     assert batch.trees == {}
+
+
+# ---- as packages are installed
+
+
+def test_links_to_directories_are_followed(merged: Merged) -> None:
+    links = {"lib": "usr/lib", "usr/lib/x": "../../opt/x", "out": "/../opt", "self": "self/a"}
+    below = merged.tree({"usr/lib/a": "1", "opt/x/b": "1"}, links)
+    above = {"lib/x/c": "2", "lib/new/d": "2", "out/e": "2"}
+    for item in (WholeTree(merged.tree(above)), nest(merged_layer(merged, above), ())):
+        root = merged.install(below, item)
+        assert merged.paths(root) - merged.paths(below) == {
+            *(b"/opt/x/c", b"/usr/lib/new", b"/usr/lib/new/d", b"/opt/e")
+        }
+    with pytest.raises(TreeConflictError, match="self is a file"):
+        merged.install(below, WholeTree(merged.tree({"self/a": "3"})))
+    with pytest.raises(TreeConflictError, match="lib is a file"):
+        merged.lay(below, WholeTree(merged.tree(above)))
+
+
+def merged_layer(merged: Merged, files: dict[str, str]) -> Layer:
+    """A layer of its own spelling for each directory."""
+    tree = merged.tree(files)
+    top = Layer()
+    for path in files:
+        *folders, name = path.encode().split(b"/")
+        layer = top
+        for folder in folders:
+            below = layer.entries.setdefault(folder, Layer())
+            assert isinstance(below, Layer)
+            layer = below
+        layer.entries[name] = merged.file(tree, path.encode())
+    return top
+
+
+def test_directories_that_are_there_stay_as_they_are(merged: Merged) -> None:
+    below = merged.tree({"a/x": "1"})
+    head = TreeHead(0o700, 7, 8, ())
+    layer = Layer(head, entries={b"a": Layer(head), b"new": Layer(head)})
+    root = merged.install(below, layer)
+    assert merged.head(root, b"/") == merged.head(below, b"/")
+    assert merged.head(root, b"a") == merged.head(below, b"a")
+    assert merged.head(root, b"new") == (0o700, 7, 8)
+
+
+def test_a_watcher_decides(merged: Merged) -> None:
+    seen: list[tuple[bytes, bool]] = []
+
+    class Refusing:
+        def may_place(self, path: bytes, found: TreeEntry | None, item: Item) -> bool:
+            assert isinstance(item, bytes | Layer | WholeTree)
+            seen.append((path, found is not None))
+            return found is None
+
+    below = merged.tree({"a/x": "1", "a/same": "1", "f": "1", "d/y": "1"})
+    above = merged.tree(
+        {"a/x": "2", "a/same": "1", "a/new": "2", "f/y": "2", "d": "2", "n/z": "2"}
+    )
+    root = merged.install(below, WholeTree(above), Refusing())
+    assert sorted(seen) == [
+        *((b"a/new", False), (b"a/x", True), (b"d", True), (b"f", True), (b"n", False))
+    ]
+    assert merged.paths(root) - merged.paths(below) == {b"/a/new", b"/n", b"/n/z"}
+    assert merged.file(root, b"a/x") == merged.file(below, b"a/x")

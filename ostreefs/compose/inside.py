@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The process that runs commands inside a commit: ``python -m ostreefs.compose.inside FD ORDER``.
+
+ORDER is a JSON list of repository, commit, upper directory and commands. On FD it answers with
+JSON: ``status`` and the number of the ``command`` that was run last, or ``error`` and ``hint``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ostreefs.fuse.temporary import temporary_mount
+from ostreefs.sandbox.options import SandboxOptions
+from ostreefs.sandbox.run import run_in_tree
+from ostreefs_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STREAMS = (0, 2, 2)
+"""Standard output is for the id of the commit alone."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the commands until one fails."""
+    repository, commit, upper, commands = json.loads(arguments[1])
+    with open(int(arguments[0]), "w", encoding="utf-8") as answers:
+        try:
+            answer = _run(Path(repository), commit, Path(upper), commands)
+        except StoreError as error:
+            answer = {"error": str(error), "hint": error.hint}
+        except OSError as error:
+            answer = {"error": str(error), "hint": None}
+        json.dump(answer, answers)
+    return 0
+
+
+def _run(repository: Path, commit: str, upper: Path, commands: list[str]) -> dict[str, object]:
+    options = SandboxOptions(writable=True, upper=upper, home=False, directory="/", user="0:0")
+    with temporary_mount(repository, commit) as tree:
+        for number, command in enumerate(commands):
+            status = run_in_tree(tree, ["/bin/sh", "-c", command], options, streams=_STREAMS)
+            if status != 0:
+                return {"status": status, "command": number}
+    return {"status": 0, "command": 0}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,6 @@ after that: what is opened from then on is of the new commit.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -17,19 +16,18 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import pyfuse3
 import trio
 
 from ostreefs.fuse import control
 from ostreefs.fuse.damage import DAMAGE
 from ostreefs.fuse.mounts import MountError
+from ostreefs.fuse.tree import ROOT
 from ostreefs.fuse.watch import wait_for_change, watching
 from ostreefs_store.errors import RevisionNotFoundError, StoreError
 from ostreefs_store.refs import resolve
 
 if TYPE_CHECKING:
-    from pyfuse3 import FileNameT, InodeT
-
+    from ostreefs.fuse.session import Kernel
     from ostreefs.fuse.tree import Namespace
     from ostreefs_store.leases import Leases
     from ostreefs_store.model import Digest
@@ -60,7 +58,10 @@ def lease_revision(repository: Repository, leases: Leases, revision: str) -> Dig
 class LiveMount:
     """A mount of one commit that can be changed to another one while it is served."""
 
-    def __init__(self, repository: Repository, namespace: Namespace, leases: Leases) -> None:
+    def __init__(
+        self, repository: Repository, namespace: Namespace, leases: Leases, kernel: Kernel
+    ) -> None:
+        self._kernel = kernel
         self._repository = repository
         self._namespace = namespace
         self._leases = leases
@@ -86,10 +87,25 @@ class LiveMount:
             else:
                 names = self._namespace.switch(commit)
                 self._switched.set()
-                await trio.to_thread.run_sync(_forget_names, names)
+                await trio.to_thread.run_sync(self._forget_names, names)
                 DAMAGE.forget()
                 log.info("showing commit %s", commit.hex())
         return commit
+
+    def _forget_names(self, names: list[bytes]) -> None:
+        """Have the kernel drop names of the root, and the root's own attributes.
+
+        Runs in a thread: it waits for requests that are being answered at this moment.
+        """
+        for name in names:
+            self._kernel.forget_name(ROOT, name)
+        self._kernel.forget_attributes(ROOT)
+
+    def _forget_passing(self, names: list[tuple[int, bytes]]) -> None:
+        """Have the kernel drop names in any directory, most of which it does not know any more."""
+        for number, name in names:
+            with suppress(OSError):
+                self._kernel.forget_name(number, name)
 
     async def follow(self, ref: str) -> None:
         """Show the newest commit of a ref, for ever; while the ref is missing the last one."""
@@ -129,7 +145,7 @@ class LiveMount:
                     break
                 if not names:
                     break
-                await trio.to_thread.run_sync(_forget_passing, names)
+                await trio.to_thread.run_sync(self._forget_passing, names)
 
     async def answer_requests(
         self, device: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -190,30 +206,3 @@ async def _read_line(connection: trio.socket.SocketType) -> bytes:
             break
         line += piece
     return line
-
-
-def _forget_names(names: list[bytes]) -> None:
-    """Have the kernel drop names of the root, and the root's own attributes.
-
-    Runs in a thread: it waits for requests that are being answered at this moment.
-    """
-    root: InodeT = pyfuse3.ROOT_INODE
-    for name in names:
-        try:
-            pyfuse3.invalidate_entry(root, _name(name))
-        except OSError as error:
-            if error.errno != errno.ENOENT:  # the kernel has never heard of it
-                raise
-    with suppress(OSError):
-        pyfuse3.invalidate_inode(root, attr_only=True)
-
-
-def _forget_passing(names: list[tuple[int, bytes]]) -> None:
-    """Have the kernel drop names in any directory, in a thread."""
-    for number, name in names:
-        with suppress(OSError):  # most it does not know any more
-            pyfuse3.invalidate_entry(pyfuse3.InodeT(number), _name(name))
-
-
-def _name(name: bytes) -> FileNameT:
-    return pyfuse3.FileNameT(name)

@@ -1,414 +1,284 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The adapter between pyfuse3 and `tree`: every request of the kernel, and nothing else.
+"""What a mount does for each kind of request: a `Namespace`, and files and directories in use.
 
-pyfuse3 ends the whole mount on any exception but `FUSEError`, so every handler is wrapped: what is
-corrupt or goes wrong is EIO with a line in the log, and the mount stays up. The tree is read-only:
-whatever would change it is EROFS.
+What is corrupt is raised as it is found, and `requests` makes an errno of it. What a filesystem
+that is only read refuses is not here at all.
 
 The contents of a commit never change. Entries, attributes and "no such file" are therefore given
-to the kernel to keep for good, and pages stay cached between opens.
+to the kernel to keep for good, and so are the pages of files and the lists of directories.
 """
 
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import os
-import stat
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
-
-import pyfuse3
-import trio
-from pyfuse3 import (
-    EntryAttributes,
-    FileHandleT,
-    FileInfo,
-    FileNameT,
-    FlagT,
-    FUSEError,
-    InodeT,
-    ModeT,
-    ReaddirToken,
-    RequestContext,
-    SetattrFields,
-    StatvfsData,
-    XAttrNameT,
-)
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ostreefs.fuse.damage import DAMAGE
-from ostreefs.fuse.nodes import Attributes, StaleError
-from ostreefs_store.errors import StoreError
+from ostreefs.fuse.openfiles import OpenFiles
+from ostreefs.fuse.protocol import Refused
+from ostreefs.fuse.verify import INLINE
 from ostreefs_store.model import RegularFile, Symlink
 from ostreefs_store.names import NAME_MAX, RESERVED_XATTR_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Iterator
 
     from ostreefs.fuse.listing import Listing
+    from ostreefs.fuse.nodes import Attributes, Found
+    from ostreefs.fuse.openfiles import OpenFile
     from ostreefs.fuse.tree import Namespace
     from ostreefs.fuse.verify import OpenVerifier
+    from ostreefs_store.model import Digest
     from ostreefs_store.repository import Repository
 
 log = logging.getLogger(__name__)
 
-FOREVER = 2.0**30
-"""Seconds for which the kernel may keep what cannot change."""
+READ_MAX = 1 << 20
+"""The most that one request reads."""
 
-_READ_MAX = 1 << 20
 _INLINE = 64 << 10
 """Bytes that are read from the disk without a thread, while other requests wait."""
 
 _READ_AHEAD = 2 << 20
 """Bytes that the disk is kept ahead of whoever reads a file larger than this in order."""
 
+_UNUSED_FILES = 256
+"""Object files that stay open for whoever opens them next."""
+
 _EMPTY = 0
 """The file handle of every file without content: it has no object file to open."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-S = TypeVar("S", bound=pyfuse3.Operations)
 
+class Later(NamedTuple):
+    """An answer that has to be waited for: `finish` makes it of what `work` gives in a thread.
 
-def _handler(
-    handle: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Let nothing but `FUSEError` out of a handler."""
+    When one of them raises an error, `fail` is called. Only `work` may run in another thread than
+    all other requests.
+    """
 
-    @functools.wraps(handle)
-    async def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    work: Callable[[], Any]
+    finish: Callable[[Any], Any]
+    fail: Callable[[], None] = lambda: None
+
+    def now(self) -> Any:
+        """The answer, at once."""
         try:
-            return await handle(self, *args, **kwargs)
-        except FUSEError:
+            return self.finish(self.work())
+        except BaseException:
+            self.fail()
             raise
-        except StaleError:
-            raise FUSEError(errno.ESTALE) from None
-        except NotADirectoryError:
-            raise FUSEError(errno.ENOTDIR) from None
-        except StoreError as error:
-            log.error("%s: %s", handle.__name__, error)  # noqa: TRY400 -- expected, one line
-            DAMAGE.note(str(error))
-            raise FUSEError(errno.EIO) from None
-        except OSError as error:
-            log.error("%s: %s", handle.__name__, error)  # noqa: TRY400 -- expected, one line
-            DAMAGE.note(f"{handle.__name__}: {error}")
-            raise FUSEError(error.errno or errno.EIO) from None
-        except Exception:
-            log.exception("bug in %s", handle.__name__)
-            raise FUSEError(errno.EIO) from None
-
-    return wrapper
 
 
-class Operations(pyfuse3.Operations):
-    """Serves one `Namespace`."""
-
-    supports_dot_lookup = True
-    enable_writeback_cache = False
-    enable_acl = True
+class Operations:
+    """Serves one `Namespace`. Raises `StoreError`, `OSError`, `StaleError`, `Refused`."""
 
     def __init__(
         self, repository: Repository, namespace: Namespace, verifier: OpenVerifier | None = None
     ) -> None:
         """With a `verifier`, what it does not find whole cannot be opened."""
-        super().__init__()
         self._verifier = verifier
         self._repository = repository
         self._objects = repository.objects
         self._namespace = namespace
         self._listings: dict[int, tuple[int, Listing]] = {}
-        self._next_listing = 1
+        self._files = OpenFiles(_UNUSED_FILES)
+        self._handles: dict[int, OpenFile] = {}
+        self._last_handle = _EMPTY
+        self._view = memoryview(bytearray(READ_MAX))
         self.disk_reads = 0
-        self._sizes: dict[int, int] = {}
-        self._ahead: dict[int, int] = {}
-        self._view = memoryview(bytearray(_READ_MAX))
-        self._never = _entry(Attributes(0, 0, 0, 0, 0, 0, 0, fixed=True))
 
     # ---- names and attributes
 
-    @_handler
-    async def lookup(
-        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
-    ) -> EntryAttributes:
-        """Find an entry."""
-        found = self._namespace.lookup(parent_inode, name)
+    def lookup(self, parent: int, name: bytes) -> Attributes | None:
+        """The entry with a name, of which the kernel is told; None if there will never be one."""
+        found = self._namespace.lookup(parent, name)
         if found is None:
             if len(name) > NAME_MAX:  # the kernel itself lets four times as much pass
-                raise FUSEError(errno.ENAMETOOLONG)
-            if not self._namespace.is_fixed(parent_inode):
-                raise FUSEError(errno.ENOENT)
-            return self._never
+                raise Refused(errno.ENAMETOOLONG)
+            if not self._namespace.is_fixed(parent):
+                raise Refused(errno.ENOENT)
+            return None
         if found.node is not None:
             self._namespace.acknowledge(found.node)
-        return _entry(found.attributes)
+        return found.attributes
 
-    @_handler
-    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
-        """Show attributes."""
-        return _entry(self._namespace.attributes(inode))
+    def getattr(self, number: int) -> Attributes:
+        """Attributes."""
+        return self._namespace.attributes(number)
 
-    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
-        """Drop what the kernel has dropped."""
-        for inode, count in inode_list:
+    def forget(self, forgotten: list[tuple[int, int]]) -> None:
+        """Drop what the kernel has dropped, so often each; one that fails is in the log."""
+        for number, count in forgotten:
             try:
-                self._namespace.forget(inode, count)
+                self._namespace.forget(number, count)
             except Exception:
                 log.exception("bug in forget")  # nobody waits for an answer
 
-    @_handler
-    async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
-        """Read a symbolic link."""
-        target = self._namespace.link_target(inode)
+    def readlink(self, number: int) -> bytes:
+        """Where a symbolic link leads."""
+        target = self._namespace.link_target(number)
         if target is None:
-            _, file = self._namespace.file(inode)
+            _, file = self._namespace.file(number)
             if not isinstance(file, Symlink):
-                raise FUSEError(errno.EINVAL)
+                raise Refused(errno.EINVAL)
             target = file.target
-        return FileNameT(target)
+        return target
 
     # ---- directories
 
-    @_handler
-    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
-        """Open a directory."""
-        handle = self._next_listing
-        self._listings[handle] = (inode, self._namespace.list_directory(inode))
-        self._next_listing += 1
-        return FileHandleT(handle)
+    def opendir(self, number: int) -> tuple[int, bool]:
+        """Open a directory: the handle, and whether the kernel may keep what it lists."""
+        self._last_handle += 1
+        listing = self._namespace.list_directory(number)
+        self._listings[self._last_handle] = (number, listing)
+        return self._last_handle, self._namespace.is_fixed_for_good(number)
 
-    @_handler
-    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
-        """Read entries with their attributes until the kernel's buffer is full.
+    def readdir(self, handle: int, start: int) -> Iterator[tuple[int, Found]]:
+        """Entries from a position on, each with the position after it; as many as are taken.
 
-        What goes wrong after the first entry is left for the next call: with an error for an
-        answer the kernel would never learn, nor forget, the entries before it.
+        The kernel is told of an entry as soon as the next one is asked for, or the end reached.
+        What goes wrong after the first one ends it, and is left for the next call: with an error
+        for an answer the kernel would never learn, nor forget, the entries before it.
         """
-        inode, listing = self._listings[fh]
-        namespace = self._namespace
-        if start_id == 0 and listing.was_read and not listing.is_final:
-            listing = namespace.list_directory(inode)  # rewinddir(3) shows what is new
-            self._listings[fh] = (inode, listing)
+        number, listing = self._listings[handle]
+        if start == 0 and listing.was_read and not listing.is_final:
+            listing = self._namespace.list_directory(number)  # rewinddir(3) shows what is new
+            self._listings[handle] = (number, listing)
+        acknowledge = self._namespace.acknowledge
         is_empty = True
         try:
-            for position, found in listing.entries_from(start_id):
-                if not pyfuse3.readdir_reply(
-                    token, FileNameT(found.name), _entry(found.attributes), position
-                ):
-                    return
+            for item in listing.entries_from(start):
+                yield item
                 is_empty = False
-                if found.node is not None:
-                    namespace.acknowledge(found.node)
+                node = item[1].node
+                if node is not None:
+                    acknowledge(node)
         except Exception:
             if is_empty:
                 raise
 
-    @_handler
-    async def releasedir(self, fh: FileHandleT) -> None:
+    def releasedir(self, handle: int) -> None:
         """Close a directory."""
-        del self._listings[fh]
+        del self._listings[handle]
 
     # ---- content
 
-    @_handler
-    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+    def open(self, number: int, flags: int) -> int | Later:
         """Open a regular file; its size is checked, its content only if that was asked for."""
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
-            raise FUSEError(errno.EROFS)
-        holder, file = self._namespace.content(inode)
+            raise Refused(errno.EROFS)
+        known = self._files.take(number)
+        if known is not None:
+            return self._hand_out(known)
+        holder, file = self._namespace.content(number)
         if not isinstance(file, RegularFile):
-            raise FUSEError(errno.EINVAL)
+            raise Refused(errno.EINVAL)
         if file.size == 0:
-            return FileInfo(fh=FileHandleT(_EMPTY), keep_cache=True)
-        fd = self._objects.open_checked(holder, file)
-        if self._verifier is not None:
-            try:
-                await self._verifier.check(fd, holder, file)
-            except BaseException:
-                os.close(fd)
-                raise
-        if file.size > _READ_AHEAD:
-            self._ahead[fd] = 0
-            self._read_ahead(fd, 0)
-        self._sizes[fd] = file.size
-        return FileInfo(fh=FileHandleT(fd), keep_cache=True)
+            return _EMPTY
+        fd = self._open_object(holder, file)
+        if self._verifier is None or self._verifier.is_whole(holder):
+            return self._hand_out(self._files.add(number, fd, file.size))
+        return self._verify(number, fd, holder, file)
 
-    @_handler
-    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+    def _open_object(self, holder: Digest, file: RegularFile) -> int:
+        try:
+            return self._objects.open_checked(holder, file)
+        except OSError as error:
+            out_of_files = error.errno in {errno.EMFILE, errno.ENFILE}
+            if not out_of_files or not self._files.close_unused():
+                raise
+        return self._objects.open_checked(holder, file)
+
+    def _verify(self, number: int, fd: int, holder: Digest, file: RegularFile) -> int | Later:
+        verifier = self._verifier
+        assert verifier is not None
+
+        def finish(found: Digest) -> int:
+            verifier.judge(found, holder, file)
+            return self._hand_out(self._files.add(number, fd, file.size))
+
+        later = Later(lambda: verifier.measure(fd, file), finish, lambda: os.close(fd))
+        return later if file.size > INLINE else later.now()
+
+    def _hand_out(self, file: OpenFile) -> int:
+        self._last_handle += 1
+        self._handles[self._last_handle] = file
+        if file.size > _READ_AHEAD:
+            file.ahead = 0
+            _read_ahead(file, 0)
+        return self._last_handle
+
+    def read(self, handle: int, offset: int, size: int) -> bytes | memoryview | Later:
         """Read from the page cache at once; from the disk in a thread when it is much.
 
-        A thread costs 150 us, more than most disks need for a small file.
-        Fewer bytes than the file must have are EIO: the kernel would take zeros for the rest.
+        A thread costs 150 us, more than most disks need for a small file. A view is good until
+        the next call. Fewer bytes than the file must have are EIO: the kernel would take zeros
+        for the rest.
         """
-        wanted = min(size, self._sizes.get(fh, 0) - off)
+        if handle == _EMPTY:
+            return b""
+        file = self._handles[handle]
+        wanted = min(size, file.size - offset, READ_MAX)
         if wanted <= 0:
             return b""
-        if fh in self._ahead:
-            self._read_ahead(fh, off + wanted)
-        if wanted <= _READ_MAX and _read_cached(fh, self._view[:wanted], off) == wanted:
-            # Copied by the caller before anything else runs.
-            return self._view[:wanted]  # type: ignore[return-value]  # any buffer will do
+        if file.ahead is not None:
+            _read_ahead(file, offset + wanted)
+        view = self._view[:wanted]
+        if _read_cached(file.fd, view, offset) == wanted:
+            return view
         self.disk_reads += 1
-        if wanted <= _INLINE:
-            data = os.pread(fh, wanted, off)
-        else:
-            data = await trio.to_thread.run_sync(os.pread, fh, wanted, off)
-        if len(data) < wanted:
-            log.error("read: file object %s became shorter while it was open", _object_of(fh))
-            DAMAGE.note(f"file object {_object_of(fh)} became shorter while it was open")
-            raise FUSEError(errno.EIO)
-        return data
 
-    def _read_ahead(self, fd: int, position: int) -> None:
-        """Keep the disk busy with what comes next of a large file that is read in order."""
-        ahead = self._ahead[fd]
-        if position <= ahead < position + _READ_AHEAD:
-            os.posix_fadvise(fd, ahead, 2 * _READ_AHEAD, os.POSIX_FADV_WILLNEED)
-            self._ahead[fd] = ahead + 2 * _READ_AHEAD
+        def finish(data: bytes) -> bytes:
+            if len(data) < wanted:
+                name = _object_of(file.fd)
+                log.error("read: file object %s became shorter while it was open", name)
+                DAMAGE.note(f"file object {name} became shorter while it was open")
+                raise Refused(errno.EIO)
+            return data
 
-    @_handler
-    async def release(self, fh: FileHandleT) -> None:
+        later = Later(lambda: os.pread(file.fd, wanted, offset), finish)
+        return later if wanted > _INLINE else later.now()
+
+    def release(self, handle: int) -> None:
         """Close a file."""
-        self._ahead.pop(fh, None)
-        if self._sizes.pop(fh, None) is not None:
-            os.close(fh)
+        if handle != _EMPTY:
+            self._files.give_back(self._handles.pop(handle))
+
+    def rest(self) -> None:
+        """Nothing is asked for at the moment: give back what was kept in case."""
+        self._files.close_unused()
 
     # ---- extended attributes
 
-    @_handler
-    async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes:
+    def getxattr(self, number: int, name: bytes) -> bytes:
         """Read an attribute, a true one or one of the mount's own."""
         if name.startswith(RESERVED_XATTR_PREFIX):
-            value = self._namespace.identity(inode).get(name)
+            value = self._namespace.identity(number).get(name)
         else:
-            value = dict(self._namespace.xattrs(inode)).get(name)
+            value = dict(self._namespace.xattrs(number)).get(name)
         if value is None:
-            raise FUSEError(pyfuse3.ENOATTR)
+            raise Refused(errno.ENODATA)
         return value
 
-    @_handler
-    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> list[XAttrNameT]:
+    def listxattr(self, number: int) -> list[bytes]:
         """List the true attributes alone."""
-        return [XAttrNameT(name) for name, _ in self._namespace.xattrs(inode)]
+        return [name for name, _ in self._namespace.xattrs(number)]
 
     # ---- the filesystem
 
-    @_handler
-    async def statfs(self, ctx: RequestContext) -> StatvfsData:
-        """Show the size of the disk that the repository lies on, with nothing free."""
-        disk = os.statvfs(self._repository.path)
-        data = StatvfsData()
-        data.f_bsize, data.f_frsize = disk.f_bsize, disk.f_frsize
-        data.f_blocks, data.f_bfree, data.f_bavail = disk.f_blocks, 0, 0
-        data.f_files, data.f_ffree, data.f_favail = disk.f_files, 0, 0
-        data.f_namemax = NAME_MAX
-        return data
+    def statfs(self) -> os.statvfs_result:
+        """The disk that the repository lies on."""
+        return os.statvfs(self._repository.path)
 
-    # ---- what a read-only filesystem refuses
 
-    @_handler
-    async def setattr(
-        self,
-        inode: InodeT,
-        attr: EntryAttributes,
-        fields: SetattrFields,
-        fh: FileHandleT | None,
-        ctx: RequestContext,
-    ) -> EntryAttributes:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def create(
-        self,
-        parent_inode: InodeT,
-        name: FileNameT,
-        mode: ModeT,
-        flags: FlagT,
-        ctx: RequestContext,
-    ) -> tuple[FileInfo, EntryAttributes]:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def mknod(
-        self,
-        parent_inode: InodeT,
-        name: FileNameT,
-        mode: ModeT,
-        rdev: int,
-        ctx: RequestContext,
-    ) -> EntryAttributes:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def mkdir(
-        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
-    ) -> EntryAttributes:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def symlink(
-        self,
-        parent_inode: InodeT,
-        name: FileNameT,
-        target: FileNameT,
-        ctx: RequestContext,
-    ) -> EntryAttributes:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def link(
-        self,
-        inode: InodeT,
-        new_parent_inode: InodeT,
-        new_name: FileNameT,
-        ctx: RequestContext,
-    ) -> EntryAttributes:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def rename(
-        self,
-        parent_inode_old: InodeT,
-        name_old: FileNameT,
-        parent_inode_new: InodeT,
-        name_new: FileNameT,
-        flags: FlagT,
-        ctx: RequestContext,
-    ) -> None:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def setxattr(
-        self, inode: InodeT, name: XAttrNameT, value: bytes, ctx: RequestContext
-    ) -> None:
-        """Refuse."""
-        _refuse()
-
-    @_handler
-    async def removexattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> None:
-        """Refuse."""
-        _refuse()
+def _read_ahead(file: OpenFile, position: int) -> None:
+    """Keep the disk busy with what comes next of a large file that is read in order."""
+    ahead = file.ahead
+    if ahead is not None and position <= ahead < position + _READ_AHEAD:
+        os.posix_fadvise(file.fd, ahead, 2 * _READ_AHEAD, os.POSIX_FADV_WILLNEED)
+        file.ahead = ahead + 2 * _READ_AHEAD
 
 
 def _read_cached(fd: int, buffer: memoryview, offset: int) -> int:
@@ -426,24 +296,3 @@ def _read_cached(fd: int, buffer: memoryview, offset: int) -> int:
 def _object_of(fd: int) -> str:
     """The name of the object whose file is open, for the log."""
     return "".join(os.readlink(f"/proc/self/fd/{fd}").split("/")[-2:])
-
-
-def _refuse() -> NoReturn:
-    raise FUSEError(errno.EROFS)
-
-
-def _entry(attributes: Attributes) -> EntryAttributes:
-    number, mode, uid, gid, size, major, minor, fixed = attributes
-    entry = EntryAttributes()
-    entry.st_ino = InodeT(number)
-    entry.st_mode = ModeT(mode)
-    entry.st_nlink = 1
-    entry.st_uid = uid
-    entry.st_gid = gid
-    entry.st_size = size
-    entry.st_blocks = (size + 511) >> 9
-    entry.st_blksize = 131072
-    entry.entry_timeout = entry.attr_timeout = FOREVER if fixed else 0
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        entry.st_rdev = os.makedev(major, minor)
-    return entry

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
 from contextlib import contextmanager
-from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +19,9 @@ from ostreefs.fuse.mounts import MountError, find_device, widen_read_ahead
 from ostreefs.fuse.operations import Operations
 from ostreefs.fuse.options import MountOptions
 from ostreefs.fuse.owner import OwnedNamespace, Owner
+from ostreefs.fuse.protocol import Feature
+from ostreefs.fuse.requests import Requests
+from ostreefs.fuse.session import Kernel, Session, find_channels
 from ostreefs.fuse.signals import SIGNALS, Statistics, end_with, obey
 from ostreefs.fuse.tree import Namespace
 from ostreefs.fuse.verify import OpenVerifier
@@ -29,7 +30,7 @@ from ostreefs_store.leases import Leases
 from ostreefs_store.repository import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from ostreefs_store.model import Digest
@@ -87,34 +88,24 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         namespace = _make_namespace(request.options, repository, commit, leases)
         verifier = OpenVerifier() if request.options.verify else None
         operations = Operations(repository, namespace, verifier)
+        requests = Requests(operations)
         resolved = os.path.realpath(request.mount_point)  # not once it is mounted: that would hang
-        statistics = Statistics(Counters(operations, namespace), request.options.stats)
+        statistics = Statistics(Counters(requests, operations, namespace), request.options.stats)
         statistics.start(resolved)
+        others = find_channels()
         with _errors_of_libfuse(request.mount_point):
-            pyfuse3.init(operations, str(request.mount_point), fuse_options(request))
-        logging.getLogger(pyfuse3.__name__).addFilter(is_news)
+            pyfuse3.init(pyfuse3.Operations(), str(request.mount_point), fuse_options(request))
         with _closing_mount() as was_usable:
             widen_read_ahead(resolved, _READ_AHEAD_KB)
-            live = LiveMount(repository, namespace, leases)
-            tasks = _tasks(request, live)
+            (channel,) = find_channels() - others
+            live = LiveMount(repository, namespace, leases, Kernel(channel))
+            session = _make_session(channel, request, operations, requests)
 
             def announce() -> None:
                 was_usable.set()
                 ready()
 
-            obeying = partial(obey, statistics=statistics, before_end=request.on_signal)
-            tasks.append(statistics.write_regularly)
-            trio.run(_main, announce, live, statistics, obeying, resolved, tasks)
-
-
-def _tasks(request: MountRequest, live: LiveMount) -> list[Callable[[], Awaitable[None]]]:
-    """What is to be done beside serving."""
-    tasks: list[Callable[[], Awaitable[None]]] = []
-    if request.follow and request.revision is not None:
-        tasks.append(partial(live.follow, request.revision))
-    if request.lifeline is not None:
-        tasks.append(partial(end_with, request.lifeline))
-    return tasks
+            trio.run(_Server(request, session, live, statistics, resolved).run, announce)
 
 
 @contextmanager
@@ -142,37 +133,52 @@ def _make_namespace(
     return OwnedNamespace(repository, commit, leases, owner=owner)
 
 
-async def _main(
-    ready: Callable[[], None],
-    live: LiveMount,
-    statistics: Statistics,
-    obeying: Callable[[AsyncIterator[int]], Awaitable[None]],
-    mount_point: str,
-    tasks: list[Callable[[], Awaitable[None]]],
-) -> None:
-    with trio.open_signal_receiver(*SIGNALS) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(obeying, signals)
-            for task in tasks:
-                nursery.start_soon(task)
-            device = find_device(mount_point)
-            if device is not None:
-                await nursery.start(live.answer_requests, device)
-            ready()
-            nursery.start_soon(keep_telling)
-            nursery.start_soon(live.forget_what_passed)
-            await pyfuse3.main()
-            nursery.cancel_scope.cancel()
-    await statistics.write()
+def _make_session(
+    channel: int, request: MountRequest, operations: Operations, requests: Requests
+) -> Session:
+    return Session(
+        channel,
+        requests,
+        # libfuse would have the kernel admit everybody then, and look at each request itself.
+        allowed=os.geteuid() if "allow_root" in request.options.libfuse else None,
+        # In a mount of all commits, links lead to where refs are at the moment.
+        features=0 if request.revision is None else Feature.CACHE_SYMLINKS,
+        rest=operations.rest,
+    )
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a message of pyfuse3 is worth a line in the log.
+class _Server(NamedTuple):
+    """Everything that runs while a mount is there."""
 
-    ENOENT for an answer says that nobody waits for it any more: whoever asked was killed, or the
-    mount was detached. pyfuse3 calls that an error.
-    """
-    return not record.getMessage().endswith(f"failed with {os.strerror(errno.ENOENT)}")
+    request: MountRequest
+    session: Session
+    live: LiveMount
+    statistics: Statistics
+    mount_point: str
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self.statistics.write_regularly)
+                device = find_device(self.mount_point)
+                if device is not None:
+                    await nursery.start(self.live.answer_requests, device)
+                if self.request.follow and self.request.revision is not None:
+                    nursery.start_soon(self.live.follow, self.request.revision)
+                if self.request.lifeline is not None:
+                    nursery.start_soon(end_with, self.request.lifeline, self.session.stop)
+                ready()
+                nursery.start_soon(keep_telling)
+                nursery.start_soon(self.live.forget_what_passed)
+                await self.session.serve()
+                nursery.cancel_scope.cancel()
+        await self.statistics.write()
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        await obey(
+            signals, self.statistics, stop=self.session.stop, before_end=self.request.on_signal
+        )
 
 
 @contextmanager

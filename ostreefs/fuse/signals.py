@@ -8,7 +8,6 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import pyfuse3
 import trio
 
 from ostreefs.fuse.mounts import MountError
@@ -78,6 +77,7 @@ class Statistics:
 async def obey(
     signals: AsyncIterator[int],
     statistics: Statistics,
+    stop: Callable[[], None],
     before_end: Callable[[], None] | None = None,
 ) -> None:
     """Unmount, or show counters, for ever."""
@@ -88,11 +88,11 @@ async def obey(
             log.info("%s: unmounting", signal.Signals(number).name)
             if before_end is not None:
                 await trio.to_thread.run_sync(before_end)  # it may have to be served meanwhile
-            pyfuse3.terminate()
+            stop()
 
 
-async def end_with(lifeline: int) -> None:
+async def end_with(lifeline: int, stop: Callable[[], None]) -> None:
     """Unmount when whoever holds the other end of a pipe closes it, or dies."""
     await trio.lowlevel.wait_readable(lifeline)
     log.info("nobody needs the mount any more: unmounting")
-    pyfuse3.terminate()
+    stop()

@@ -241,6 +241,10 @@ class Namespace:
         """Whether what a directory holds changes only with a `switch`, if ever."""
         return isinstance(self._nodes.get(number), TreeNode)
 
+    def is_fixed_for_good(self, number: int) -> bool:
+        """Whether what a directory holds never changes: of what a commit holds, not the root."""
+        return number != ROOT and self.is_fixed(number)
+
     def attributes(self, number: int) -> Attributes:
         """What stat(2) shows. Raises `StaleError`."""
         if number & (_FILE_BIT | _COLLIDED_BIT):

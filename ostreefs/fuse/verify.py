@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from ostreefs_store.content import hash_file
 from ostreefs_store.errors import ObjectCorruptError
 
 if TYPE_CHECKING:
     from ostreefs_store.model import Digest, RegularFile
 
-_INLINE = 256 << 10
+INLINE = 256 << 10
 """Bytes that are hashed while other requests wait: less than handing them to a thread costs."""
 
 
@@ -27,17 +25,19 @@ class OpenVerifier:
     def __init__(self) -> None:
         self._whole: set[bytes] = set()
 
-    async def check(self, fd: int, holder: Digest, file: RegularFile) -> None:
-        """Read an object file that is open, unless that was done before.
+    def is_whole(self, holder: Digest) -> bool:
+        """Whether an object file was checked before."""
+        return holder in self._whole
 
-        Raises `ObjectCorruptError` when it does not hold the content of `file`.
+    def measure(self, fd: int, file: RegularFile) -> Digest:
+        """The digest of what an object file that is open holds."""
+        return hash_file(fd, file.size)
+
+    def judge(self, found: Digest, holder: Digest, file: RegularFile) -> None:
+        """Remember an object file that is whole.
+
+        Raises `ObjectCorruptError` when what was found is not the content of `file`.
         """
-        if holder in self._whole:
-            return
-        if file.size <= _INLINE:
-            found = hash_file(fd, file.size)
-        else:
-            found = await trio.to_thread.run_sync(hash_file, fd, file.size)
         if found != file.content:
             raise ObjectCorruptError("file", holder, "content differs")
         self._whole.add(holder)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import trio
-from pyfuse3 import FUSEError
 
 from ostreefs.fuse.counters import Counters, Counts, counted
 from ostreefs.fuse.operations import Operations
+from ostreefs.fuse.protocol import HANDLE, OPEN, READ, Opcode, Refused
+from ostreefs.fuse.requests import Requests
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
 from tests.support.commits import commit_directory, init_repository
+from tests.support.requests import ask
 from tests.support.trees import write
 
 
@@ -25,18 +26,18 @@ def clock_of(*times: int) -> Callable[[], int]:
     return iter(times).__next__
 
 
-async def test_counted() -> None:
-    async def handle(number: int) -> int:
+def test_counted() -> None:
+    def handle(number: int, _: bytes) -> bytes:
         if number < 0:
-            raise FUSEError(errno.EIO)
-        return number + 1
+            raise Refused(errno.EIO)
+        return bytes(number)
 
     counts = Counts()
     wrapped = counted(handle, counts, clock_of(0, 10, 100, 150, 200, 205))
-    assert await wrapped(1) == 2
-    with pytest.raises(FUSEError):
-        await wrapped(-1)
-    assert await wrapped(2) == 3
+    assert wrapped(1, b"") == bytes(1)
+    with pytest.raises(Refused):
+        wrapped(-1, b"")
+    assert wrapped(2, b"") == bytes(2)
     assert (counts.number, counts.errors, counts.total, counts.longest) == (3, 1, 65, 50)
 
 
@@ -52,21 +53,21 @@ def opened(tmp_path: Path) -> Iterator[tuple[Operations, Namespace]]:
         yield Operations(repository, namespace), namespace
 
 
-async def test_counters(opened: tuple[Operations, Namespace], tmp_path: Path) -> None:
+def test_counters(opened: tuple[Operations, Namespace], tmp_path: Path) -> None:
     operations, namespace = opened
-    counters = Counters(operations, namespace)
-    context = None
-    await operations.getattr(ROOT, context)  # type: ignore[arg-type]  # nobody looks at it
+    requests = Requests(operations)
+    counters = Counters(requests, operations, namespace)
+    ask(requests, Opcode.GETATTR, ROOT, bytes(16))
     assert not counters.is_counting
     assert counters.as_document()["requests"] == {}
     counters.start()
-    found = await operations.lookup(ROOT, b"dir", context)  # type: ignore[arg-type]  # what the handlers take at run time
-    with pytest.raises(FUSEError):
-        await operations.readlink(found.st_ino, context)  # type: ignore[arg-type]  # what the handlers take at run time
-    inside = await operations.lookup(found.st_ino, b"file", context)  # type: ignore[arg-type]  # what the handlers take at run time
-    handle = await operations.open(inside.st_ino, os.O_RDONLY, context)  # type: ignore[arg-type]  # what the handlers take at run time
-    assert bytes(await operations.read(handle.fh, 0, 100)) == b"content"
-    await operations.release(handle.fh)
+    (folder,) = HANDLE.unpack_from(ask(requests, Opcode.LOOKUP, ROOT, b"dir\0"))
+    (inside,) = HANDLE.unpack_from(ask(requests, Opcode.LOOKUP, folder, b"file\0"))
+    with pytest.raises(Refused):
+        ask(requests, Opcode.READLINK, inside)
+    (handle,) = HANDLE.unpack_from(ask(requests, Opcode.OPEN, inside, OPEN.pack(os.O_RDONLY, 0)))
+    assert ask(requests, Opcode.READ, inside, READ.pack(handle, 0, 100)) == b"content"
+    ask(requests, Opcode.RELEASE, inside, HANDLE.pack(handle))
     document = counters.as_document()
     numbers = {kind: counts["count"] for kind, counts in document["requests"].items()}
     assert numbers == {"lookup": 2, "readlink": 1, "open": 1, "read": 1, "release": 1}
@@ -86,20 +87,19 @@ async def test_counters(opened: tuple[Operations, Namespace], tmp_path: Path) ->
     assert sorted(os.listdir(tmp_path)) == ["repo", "source", "stats"]
 
 
-async def test_a_request_costs_little_more() -> None:
+def test_a_request_costs_little_more() -> None:
     """Half a microsecond; the limit is far above, for machines that are busy."""
 
-    async def handle() -> None:
-        pass
+    def handle(number: int, request: bytes) -> bytes:
+        return request
 
-    async def measure(call: Callable[[], object]) -> float:
+    def measure(call: Callable[[int, bytes], object]) -> float:
         began = time.perf_counter()
         for _ in range(1000):
-            await call()  # type: ignore[misc]  # what the handlers take at run time
+            call(1, b"")
         return time.perf_counter() - began
 
     wrapped = counted(handle, Counts())
-    plain = min([await measure(handle) for _ in range(50)])
-    costly = min([await measure(wrapped) for _ in range(50)])
-    await trio.lowlevel.checkpoint()
+    plain = min(measure(handle) for _ in range(50))
+    costly = min(measure(wrapped) for _ in range(50))
     assert (costly - plain) / 1000 < 3e-6

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Options for libfuse, from what was asked."""
 
-import logging
 from pathlib import Path
 
 import pytest
 
 from ostreefs.fuse.options import MountOptions
-from ostreefs.fuse.serve import MountRequest, fuse_options, is_news
+from ostreefs.fuse.serve import MountRequest, fuse_options
 
 ALWAYS = {"ro", "default_permissions", "subtype=ostreefs"}
 
@@ -44,16 +43,3 @@ def test_options(asked: tuple[str, ...], expected: set[str]) -> None:
 )
 def test_source(repository: str, revision: str | None, expected: str) -> None:
     assert f"fsname={expected}" in options(repository=repository, revision=revision)
-
-
-@pytest.mark.parametrize(
-    ("message", "argument", "expected"),
-    [
-        ("fuse_release(): fuse_reply_* failed with %s", "No such file or directory", False),
-        ("fuse_release(): fuse_reply_* failed with %s", "Invalid argument", True),
-        ("something else: %s", "No such file or directory", True),
-    ],
-)
-def test_answers_that_nobody_waits_for(message: str, argument: str, *, expected: bool) -> None:
-    record = logging.LogRecord("pyfuse3", logging.ERROR, "", 0, message, (argument,), None)
-    assert is_news(record) is expected

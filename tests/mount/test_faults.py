@@ -201,7 +201,7 @@ import sys
 from pathlib import Path
 from ostreefs.fuse import serve
 
-async def obey(signals, **_):
+async def obey(signals, *_, **__):
     async for _ in signals:
         raise RuntimeError("a bug")
 

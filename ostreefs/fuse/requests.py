@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""From a request of the kernel to its answer: take apart, let `operations` do it, put together.
+
+What is corrupt or goes wrong is EIO with a line in the log, and the mount stays up. The tree is
+read-only: whatever would change it is EROFS. What has no handler is ENOSYS, and the kernel does
+not ask again.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING
+
+from ostreefs.fuse import protocol
+from ostreefs.fuse.damage import DAMAGE
+from ostreefs.fuse.nodes import StaleError
+from ostreefs.fuse.operations import Later
+from ostreefs.fuse.protocol import BODY, Opcode, Opened, Refused
+from ostreefs_store.errors import StoreError
+from ostreefs_store.names import NAME_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ostreefs.fuse.operations import Operations
+
+    Payload = bytes | memoryview | Later | None
+    Handler = Callable[[int, bytes], Payload]
+
+log = logging.getLogger(__name__)
+
+_CHANGES = (
+    Opcode.SETATTR,
+    Opcode.SYMLINK,
+    Opcode.MKNOD,
+    Opcode.MKDIR,
+    Opcode.UNLINK,
+    Opcode.RMDIR,
+    Opcode.RENAME,
+    Opcode.LINK,
+    Opcode.WRITE,
+    Opcode.SETXATTR,
+    Opcode.REMOVEXATTR,
+    Opcode.CREATE,
+    Opcode.FALLOCATE,
+    Opcode.RENAME2,
+    Opcode.TMPFILE,
+)
+
+
+class Requests:
+    """The handlers of all kinds of requests.
+
+    Each takes the number of a node and the whole request; it gives the payload of the answer, or
+    None where none is wanted, or raises what `errno_of` makes an errno of.
+    """
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self.handlers: dict[int, Handler] = {
+            Opcode.LOOKUP: self._lookup,
+            Opcode.FORGET: self._forget,
+            Opcode.BATCH_FORGET: self._batch_forget,
+            Opcode.GETATTR: self._getattr,
+            Opcode.READLINK: self._readlink,
+            Opcode.OPENDIR: self._opendir,
+            Opcode.READDIRPLUS: self._readdirplus,
+            Opcode.RELEASEDIR: self._releasedir,
+            Opcode.OPEN: self._open,
+            Opcode.READ: self._read,
+            Opcode.RELEASE: self._release,
+            Opcode.GETXATTR: self._getxattr,
+            Opcode.LISTXATTR: self._listxattr,
+            Opcode.STATFS: self._statfs,
+            Opcode.DESTROY: self._destroy,
+            **dict.fromkeys(_CHANGES, self._refuse),
+        }
+
+    def _lookup(self, node: int, request: bytes) -> bytes:
+        attributes = self._operations.lookup(node, request[BODY:-1])
+        return protocol.NO_ENTRY if attributes is None else protocol.format_entry(attributes)
+
+    def _forget(self, node: int, request: bytes) -> None:
+        (count,) = protocol.HANDLE.unpack_from(request, BODY)
+        self._operations.forget([(node, count)])
+
+    def _batch_forget(self, node: int, request: bytes) -> None:
+        self._operations.forget(protocol.parse_forgotten(request))
+
+    def _getattr(self, node: int, request: bytes) -> bytes:
+        return protocol.format_attributes(self._operations.getattr(node))
+
+    def _readlink(self, node: int, request: bytes) -> bytes:
+        return self._operations.readlink(node)
+
+    def _opendir(self, node: int, request: bytes) -> bytes:
+        handle, is_fixed = self._operations.opendir(node)
+        return protocol.format_opened(handle, _KEPT if is_fixed else 0)
+
+    def _readdirplus(self, node: int, request: bytes) -> bytes:
+        handle, start, room = protocol.READ.unpack_from(request, BODY)
+        listed = []
+        for position, found in self._operations.readdir(handle, start):
+            entry = protocol.format_listed(found.name, found.attributes, position)
+            room -= len(entry)
+            if room < 0:
+                break
+            listed.append(entry)
+        return b"".join(listed)
+
+    def _releasedir(self, node: int, request: bytes) -> bytes:
+        self._operations.releasedir(*protocol.HANDLE.unpack_from(request, BODY))
+        return b""
+
+    def _open(self, node: int, request: bytes) -> bytes | Later:
+        flags, _ = protocol.OPEN.unpack_from(request, BODY)
+        opened = self._operations.open(node, flags)
+        if isinstance(opened, Later):
+            finish = opened.finish
+            return opened._replace(finish=lambda found: _format_opened(finish(found)))
+        return _format_opened(opened)
+
+    def _read(self, node: int, request: bytes) -> bytes | memoryview | Later:
+        return self._operations.read(*protocol.READ.unpack_from(request, BODY))
+
+    def _release(self, node: int, request: bytes) -> bytes:
+        self._operations.release(*protocol.HANDLE.unpack_from(request, BODY))
+        return b""
+
+    def _getxattr(self, node: int, request: bytes) -> bytes:
+        room, _ = protocol.SIZED.unpack_from(request, BODY)
+        name = request[BODY + protocol.SIZED.size : -1]
+        return protocol.format_sized(self._operations.getxattr(node, name), room)
+
+    def _listxattr(self, node: int, request: bytes) -> bytes:
+        room, _ = protocol.SIZED.unpack_from(request, BODY)
+        names = b"".join(name + b"\0" for name in self._operations.listxattr(node))
+        return protocol.format_sized(names, room)
+
+    def _statfs(self, node: int, request: bytes) -> bytes:
+        return protocol.format_statfs(self._operations.statfs(), NAME_MAX)
+
+    def _destroy(self, node: int, request: bytes) -> bytes:
+        return b""
+
+    def _refuse(self, node: int, request: bytes) -> bytes:
+        raise Refused(errno.EROFS)
+
+
+_KEPT = Opened.KEEP_CACHE | Opened.CACHE_DIR
+
+
+def _format_opened(handle: int) -> bytes:
+    return protocol.format_opened(handle, Opened.KEEP_CACHE)
+
+
+def errno_of(kind: int, error: Exception) -> int:
+    """What to answer when a handler raised an error; what is wrong is said in the log."""
+    if isinstance(error, Refused):
+        return error.errno
+    if isinstance(error, StaleError):
+        return errno.ESTALE
+    if isinstance(error, NotADirectoryError):
+        return errno.ENOTDIR
+    name = Opcode(kind).name.lower()
+    if isinstance(error, StoreError):
+        log.error("%s: %s", name, error)
+        DAMAGE.note(str(error))
+        return errno.EIO
+    if isinstance(error, OSError):
+        log.error("%s: %s", name, error)
+        DAMAGE.note(f"{name}: {error}")
+        return error.errno or errno.EIO
+    log.error("bug in %s", name, exc_info=error)
+    return errno.EIO

@@ -76,7 +76,7 @@ _ostreefs_verb() {
             words=$'files\nnone'
             ;;
         compose)
-            options+='-b --branch --orphan --overlay --dir --deb --rpm --run --on-conflict --recipe --write-recipe -n --dry-run --owner-uid --owner-gid -s --subject -m --body -F --body-file -e --editor --timestamp --add-metadata-string --add-metadata --parent --skip-if-unchanged '
+            options+='-b --branch --orphan --overlay --dir --deb --rpm --run --on-conflict --recipe --recipe-of --write-recipe -n --dry-run --owner-uid --owner-gid -s --subject -m --body -F --body-file -e --editor --timestamp --add-metadata-string --add-metadata --parent --skip-if-unchanged '
             values[-b]='refs'
             values[--branch]='refs'
             values[--overlay]='refs'
@@ -86,6 +86,7 @@ _ostreefs_verb() {
             values[--run]='none'
             values[--on-conflict]='words fail first last'
             values[--recipe]='files'
+            values[--recipe-of]='refs'
             values[--write-recipe]='files'
             values[--owner-uid]='none'
             values[--owner-gid]='none'

@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --new --old --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --repo --retain-branch-depth --rpm --run --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --upper --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --new --old --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --upper --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -91,7 +91,8 @@ complete -c ostreefs -n '__ostreefs_at compose' -l deb -r -F -d 'unpack a Debian
 complete -c ostreefs -n '__ostreefs_at compose' -l rpm -r -F -d 'unpack an rpm package'
 complete -c ostreefs -n '__ostreefs_at compose' -l run -r -f -d 'run a shell command inside, and keep what it changes'
 complete -c ostreefs -n '__ostreefs_at compose' -l on-conflict -r -f -a 'fail first last' -d 'what becomes of a path that two additions have: fail (default), or which one wins'
-complete -c ostreefs -n '__ostreefs_at compose' -l recipe -r -F -d 'begin with the base and the steps of this file'
+complete -c ostreefs -n '__ostreefs_at compose' -l recipe -r -F -d 'begin with what this file says'
+complete -c ostreefs -n '__ostreefs_at compose' -l recipe-of -r -f -a '(__ostreefs_refs)' -d 'begin with the base and the steps of this commit, which was composed'
 complete -c ostreefs -n '__ostreefs_at compose' -l write-recipe -r -F -d 'write what the command line says as a recipe (\'-\' for standard output), do no more'
 complete -c ostreefs -n '__ostreefs_at compose' -s n -l dry-run -d 'list conflicts and what would be replaced'
 complete -c ostreefs -n '__ostreefs_at compose' -l owner-uid -r -f -d 'the owner of all that --dir brings'

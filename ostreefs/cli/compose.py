@@ -13,7 +13,7 @@ from ostreefs.cli.commit import find_parent_option
 from ostreefs.cli.message import add_message_arguments, read_message
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, print_line, warn
 from ostreefs.compose.apply import Composer, Outcome
-from ostreefs.compose.errors import ConflictError
+from ostreefs.compose.errors import ComposeError, ConflictError
 from ostreefs.compose.recipe import Recipe, format_recipe, parse_recipe
 from ostreefs.compose.steps import (
     ON_CONFLICT,
@@ -26,6 +26,7 @@ from ostreefs.compose.steps import (
 from ostreefs_store.batch import BatchSource
 from ostreefs_store.committing.commit import Message, Target, read_tip, write_commit
 from ostreefs_store.comparing.diff import diff_trees
+from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ostreefs.compose.steps import Step
     from ostreefs_store.repository import Repository
 
+_RECIPE_KEY = "compose.recipe"
 _SUBJECT_STEPS = 3
 _STEPS: dict[str, tuple[str, Callable[[str], Step], str]] = {
     "--overlay": (
@@ -83,7 +85,13 @@ def add_compose_arguments(parser: Parser) -> None:
         choices=ON_CONFLICT,
         help="what becomes of a path that two additions have: fail (default), or which one wins",
     )
-    add("--recipe", metavar="FILE", help="begin with the base and the steps of this file")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--recipe", metavar="FILE", help="begin with what this file says")
+    begin.add_argument(
+        "--recipe-of",
+        metavar="REV",
+        help="begin with the base and the steps of this commit, which was composed",
+    )
     add(
         "--write-recipe",
         metavar="FILE",
@@ -132,6 +140,8 @@ def _read_recipe(arguments: Arguments) -> Recipe:
     recipe = Recipe(Order(""))
     if arguments.recipe is not None:
         recipe = parse_recipe(_read_text(arguments.recipe), arguments.recipe)
+    elif arguments.recipe_of is not None:
+        recipe = _recorded_recipe(arguments, arguments.recipe_of)
     order = recipe.order
     uid, gid = arguments.owner_uid, arguments.owner_gid
     order = Order(
@@ -150,6 +160,18 @@ def _read_recipe(arguments: Arguments) -> Recipe:
     if arguments.body_file is not None or arguments.editor:
         body = arguments.body
     return Recipe(order, branch, subject, body)
+
+
+def _recorded_recipe(arguments: Arguments, revision: str) -> Recipe:
+    with arguments.open_repository() as repository, repository.index.snapshot() as snapshot:
+        commit = read_commit(snapshot, resolve(snapshot, revision))
+    text = commit.metadata.get(_RECIPE_KEY)
+    if not isinstance(text, str):
+        raise ComposeError(
+            f"commit '{revision}' has no recipe: it was not composed",
+            hint="'ostreefs show REV' tells what the metadata of a commit are",
+        )
+    return parse_recipe(text, f"recipe of {revision}")
 
 
 def _read_text(path: str) -> str:
@@ -225,7 +247,7 @@ def _runner(arguments: Arguments, order: Order) -> Runner | None:
 def _metadata(outcome: Outcome) -> dict[str, str | int | bool]:
     found: dict[str, str | int | bool] = {
         "compose.base": outcome.base.hex(),
-        "compose.recipe": format_recipe(Recipe(outcome.recorded)),
+        _RECIPE_KEY: format_recipe(Recipe(outcome.recorded)),
     }
     if outcome.packages:
         found["compose.packages"] = "\n".join(package.label for package in outcome.packages)

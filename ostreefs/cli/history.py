@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.index import Snapshot
-    from ostreefs_store.model import Commit, Digest
+    from ostreefs_store.model import Commit, Digest, MetadataValue
 
 _SHORT = 12
 
@@ -153,11 +153,19 @@ def run_show(arguments: Arguments) -> int:
         print_json(document)
         return 0
     extra = [f"Tree:  {commit.root.hex()}"]
-    extra += [f"Metadata:  {key} = {value!r}" for key, value in commit.metadata.items()]
+    extra += [_format_metadata(key, value) for key, value in commit.metadata.items()]
     print(_format(digest, commit, extra))
     if stats is not None:
         print("\n".join(format_stats(stats)))
     return 0
+
+
+def _format_metadata(key: str, value: MetadataValue) -> str:
+    """A line; for text of several lines a block."""
+    if not isinstance(value, str) or "\n" not in value.rstrip("\n"):
+        return f"Metadata:  {key} = {value!r}"
+    lines = (f"    {one_line(line)}".rstrip() for line in value.rstrip("\n").split("\n"))
+    return "\n".join([f"Metadata:  {key} =", *lines])
 
 
 def _print_metadata(arguments: Arguments, commit: Commit) -> None:

@@ -91,7 +91,7 @@ class Section(io.RawIOBase):
 
 def _iter_members(file: IO[bytes], path: str) -> Iterator[tuple[str, Section]]:
     size = os.fstat(file.fileno()).st_size
-    if file.read(len(_MAGIC)) != _MAGIC:
+    if os.pread(file.fileno(), len(_MAGIC), 0) != _MAGIC:
         raise PackageError(path, "it is no Debian package", hint=_other_kind(file))
     position = len(_MAGIC)
     while position < size:

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_overlays_are_recorded_and_can_be_repeated(cli: Cli, tmp_path: Path) -> 
     base, mesa = (cli("rev-parse", ref).strip() for ref in ("os", "mesa"))
     assert (shown["parents"], shown["subject"]) == ([], "os + mesa + mesa:/usr/lib/dri")
     assert shown["metadata"]["compose.base"] == base
+    assert f'compose.recipe =\n    base = "{base}"\n\n    [[step]]\n' in cli("show", "mine")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(shown["metadata"]["compose.recipe"])
     assert recipe.read_text() == (
@@ -87,6 +89,10 @@ def test_overlays_are_recorded_and_can_be_repeated(cli: Cli, tmp_path: Path) -> 
     cli("compose", "--recipe", recipe, "-b", "mine", "-s", "again", "-m", "body")
     shown = cli.json("show", "mine")
     assert (shown["parents"], shown["subject"], shown["body"]) == ([made], "again", "body")
+    cli("compose", "--recipe-of=mine", "-b", "other", "mesa", "--overlay=os:/etc=>/etc")
+    assert {"/opt/dri/x", "/usr/lib/dri/x", "/etc/passwd"} <= paths(cli, "other")
+    assert "/usr/bin/tool" not in paths(cli, "other")
+    assert "was not composed" in cli.fails("compose", "--recipe-of=os", "-b", "other")
 
 
 def test_directories_that_are_there_keep_their_metadata(
@@ -148,9 +154,10 @@ def test_conflicts(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize("compression", ["gzip", "xz", "zstd", "none"])
 def test_a_deb(cli: Cli, tmp_path: Path, compression: str) -> None:
+    large = random.Random(1).randbytes(2_000_000).hex()
     deb = make_deb(
         tmp_path,
-        {"lib/x/data": "data", "bin/hello": "hello", "etc/hello.conf": "conf"},
+        {"lib/x/data": large, "bin/hello": "hello", "etc/hello.conf": "conf"},
         Version="2:1.0~rc1",
         control={"postinst": "#!/bin/sh\nexit 1\n", "conffiles": "/etc/hello.conf\n"},
         compression=compression,
@@ -163,6 +170,7 @@ def test_a_deb(cli: Cli, tmp_path: Path, compression: str) -> None:
         *("/usr/lib/x", "/usr/lib/x/data", "/usr/bin/hello", "/etc/hello.conf"),
         *(f"/{INFO}/hello.{name}" for name in ("list", "postinst", "conffiles")),
     }
+    assert cli("cat", "mine", "/usr/lib/x/data") == large
     assert cli.json("ls", "-d", "mine", "/usr/lib/x/data")[0]["uid"] == 0
     assert "hello 1 -> 2:1.0~rc1" in cli("diff", "--packages", "os", "mine")
     assert cli("cat", "mine", f"/{INFO}/hello.list").splitlines()[:3] == [

@@ -109,12 +109,15 @@ STORE_PACKAGES: dict[str, tuple[str, ...]] = {
         "textdiff",
         "patch",
         "history",
+        "ancestry",
+        "lanes",
         "versions",
         "packages",
         "rpmheader",
         "rpmdb",
         "sides",
         "packagesets",
+        "builds",
     ),
 }
 
@@ -122,6 +125,10 @@ STORE_PACKAGES: dict[str, tuple[str, ...]] = {
 FORBIDDEN: dict[str, set[str]] = {
     "ostreefs_store": {"ostreefs", "pyfuse3", "trio", "argparse", "tqdm"},
     "ostreefs.fuse": {"ostreefs.cli", "ostreefs.sandbox", "ostreefs.sysroot", "argparse"},
+    "ostreefs.pages": {
+        *("ostreefs.cli", "ostreefs.fuse", "ostreefs.sandbox", "ostreefs.sysroot"),
+        *("argparse", "tqdm", "pyfuse3", "trio"),
+    },
     "ostreefs.sysroot": {"ostreefs.cli", "ostreefs.fuse", "pyfuse3", "trio", "argparse"},
     "ostreefs.sandbox": {
         "ostreefs.cli",

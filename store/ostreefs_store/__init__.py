@@ -17,5 +17,5 @@ above it in this list, and each package only those before it (`tests/test_layeri
 - `committing`: from what a source holds to a commit;
 - `checkouts`: commits as ordinary files;
 - `checking`: whether everything is what its digest says, and making it so again;
-- `comparing`: what differs between commits, and how they came about.
+- `comparing`: what differs between commits, how they came about, and in which lanes that is drawn.
 """

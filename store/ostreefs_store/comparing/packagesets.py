@@ -43,7 +43,7 @@ class PackageDiff(NamedTuple):
     problem: str | None = None
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a tree has a database, or a part of one; an equal digest is an equal part."""
 
     path: bytes
@@ -51,40 +51,61 @@ class _Place(NamedTuple):
     digest: Digest
 
 
-def diff_package_sets(old: Side, new: Side) -> list[PackageDiff]:
+PackageCache = dict[tuple[Place, ...], list[Package]]
+"""What was read lately, for those who compare one commit after another."""
+
+_CACHED = 4
+
+
+def diff_package_sets(
+    old: Side, new: Side, *, cache: PackageCache | None = None
+) -> list[PackageDiff]:
     """What changed, for each kind of database that both sides have. Equal ones are not read."""
     found: list[PackageDiff] = []
+    cache = {} if cache is None else cache
     for kind in _PLACES:
         before, after = (_find_places(side, kind) for side in (old, new))
         if before == after and before:
             found.append(PackageDiff(kind, []))
         elif before and after:
-            found.append(_diff(kind, (old, before), (new, after)))
+            found.append(_diff(kind, (old, before), (new, after), cache))
     return found
 
 
-def _find_places(side: Side, kind: PackageKind) -> list[_Place]:
+def _find_places(side: Side, kind: PackageKind) -> list[Place]:
     """All that dpkg has; of rpm, which had several places in its time, the first alone."""
     entries = ((path, find_entry(side.objects, side.root, path)) for path in _PLACES[kind])
-    found = [_Place(path, *entry) for path, entry in entries if entry is not None]
+    found = [Place(path, *entry) for path, entry in entries if entry is not None]
     return found if kind == "dpkg" else found[:1]
 
 
 def _diff(
-    kind: PackageKind, old: tuple[Side, list[_Place]], new: tuple[Side, list[_Place]]
+    kind: PackageKind,
+    old: tuple[Side, list[Place]],
+    new: tuple[Side, list[Place]],
+    cache: PackageCache,
 ) -> PackageDiff:
-    read = _read_dpkg if kind == "dpkg" else _read_rpm
     try:
-        sets = [
-            [package for place in places for package in read(side, place)]
-            for side, places in (old, new)
-        ]
+        sets = [_read_set(kind, side, places, cache) for side, places in (old, new)]
     except PackageDatabaseError as error:
         return PackageDiff(kind, [], str(error))
     return PackageDiff(kind, diff_packages(kind, *sets))
 
 
-def _read_dpkg(side: Side, place: _Place) -> Iterator[Package]:
+def _read_set(
+    kind: PackageKind, side: Side, places: list[Place], cache: PackageCache
+) -> list[Package]:
+    key = tuple(places)
+    if key not in cache:
+        read = _read_dpkg if kind == "dpkg" else _read_rpm
+        packages = [package for place in places for package in read(side, place)]
+        while len(cache) >= _CACHED:
+            del cache[next(iter(cache))]
+        cache[key] = packages
+    return cache[key]
+
+
+def _read_dpkg(side: Side, place: Place) -> Iterator[Package]:
     """``status`` is a file with a paragraph for each package, ``status.d`` has a file for each."""
     if not place.is_tree:
         yield from parse_dpkg_status(_read(side, place.path, place.digest))
@@ -102,7 +123,7 @@ def _read(side: Side, path: bytes, digest: Digest) -> bytes:
     return read_content(side, path, digest, item)
 
 
-def _read_rpm(side: Side, place: _Place) -> Iterator[Package]:
+def _read_rpm(side: Side, place: Place) -> Iterator[Package]:
     form = _UNREADABLE.get(place.path.rpartition(b"/")[2])
     if form is not None:
         raise PackageDatabaseError("rpm", f"its form is {form}, and only SQLite can be read")

@@ -36,7 +36,7 @@ packages='fuse3 libfuse3-dev pkg-config gcc libc6-dev'
 optional=''
 if [ "$kind" = test ]; then
     packages="$packages attr acl rsync tar xz-utils zstd bzip2 libarchive-tools diffutils strace fuse-overlayfs shellcheck e2fsprogs util-linux make systemd zsh fish rpm"
-    optional='b3sum shfmt'
+    optional='b3sum shfmt chromium'
 fi
 
 # Print those of the given packages that are not installed.

@@ -8,10 +8,19 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from ostreefs.text import (
+    format_duration as format_duration,  # noqa: PLC0414 -- for those who print, from here
+)
+from ostreefs.text import (
+    format_size as format_size,  # noqa: PLC0414 -- likewise
+)
+from ostreefs.text import (
+    format_time as format_time,  # noqa: PLC0414 -- likewise
+)
 from ostreefs_store.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tqdm import tqdm
 
@@ -23,6 +32,12 @@ def print_line(line: bytes) -> None:
     """Print a line as it is, file names that are no text included."""
     sys.stdout.flush()
     sys.stdout.buffer.write(line + b"\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines of text as they come."""
+    for line in lines:
+        print(line)
 
 
 def print_json(document: object) -> None:
@@ -96,31 +111,3 @@ class ProgressBar:
     def callback(self) -> Callable[[int, int], None] | None:
         """`update` with a total, or None where nobody looks."""
         return self.update if self._enabled else None
-
-
-def format_size(count: float) -> str:
-    """Bytes for a person."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def format_time(timestamp: int) -> str:
-    """Seconds since 1970 for a person, in UTC."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime(timestamp))
-    except (ValueError, OverflowError, OSError):
-        return f"@{timestamp}"
-
-
-def format_duration(seconds: int) -> str:
-    """A time that has passed for a person, its largest two units."""
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    parts: list[str] = []
-    for unit, length in units:
-        count, seconds = divmod(seconds, length)
-        if count or parts or unit == "s":
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])

@@ -43,7 +43,7 @@ _ostreefs_candidates() {
 _ostreefs_global() {
     options+='-h --help --repo --json -v --verbose --version '
     values[--repo]='directories'
-    verbs='init commit compose log show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect mounts'
+    verbs='init commit compose log history show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect mounts'
 }
 
 _ostreefs_verb() {
@@ -107,6 +107,17 @@ _ostreefs_verb() {
             values[-n]='none'
             values[--max-count]='none'
             words=$'refs\nnone'
+            ;;
+        history)
+            options+='--graph --html --changes -n --max-count --since --until --first-parent --color '
+            values[--html]='files'
+            values[--changes]='none'
+            values[-n]='none'
+            values[--max-count]='none'
+            values[--since]='none'
+            values[--until]='none'
+            values[--color]='words auto always never'
+            words='refs'
             ;;
         show)
             options+='--stats --print-metadata-key '

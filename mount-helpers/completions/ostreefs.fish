@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --new --old --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --upper --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --changes --color --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --new --old --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --since --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -114,6 +114,17 @@ complete -c ostreefs -n '__ostreefs_at log' -l first -d 'for each PATH, or what 
 complete -c ostreefs -n '__ostreefs_at log' -s R -l recursive -d 'with --first, for everything below PATH'
 complete -c ostreefs -n '__ostreefs_at log' -s d -l dironly -d 'with --first, for directories themselves'
 complete -c ostreefs -n '__ostreefs_at log -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a history -d 'Show the builds of a ref: what changed, as a graph, as a page'
+complete -c ostreefs -n '__ostreefs_at history' -l graph -d 'draw how the commits follow from one another, instead of counting what changed'
+complete -c ostreefs -n '__ostreefs_at history' -l html -r -F -d 'write a page for a browser (\'-\': to stdout)'
+complete -c ostreefs -n '__ostreefs_at history' -l changes -r -f -d 'with --html, list the N largest changes of each build (default: 20)'
+complete -c ostreefs -n '__ostreefs_at history' -s n -l max-count -r -f -d 'show at most N commits'
+complete -c ostreefs -n '__ostreefs_at history' -l since -r -f -d 'only commits that are not older'
+complete -c ostreefs -n '__ostreefs_at history' -l until -r -f -d 'only commits that are not younger'
+complete -c ostreefs -n '__ostreefs_at history' -l first-parent -d 'leave out what was merged'
+complete -c ostreefs -n '__ostreefs_at history' -l color -r -f -a 'auto always never' -d 'use colours always, never, or auto: on a terminal unless NO_COLOR is set (default)'
+complete -c ostreefs -n '__ostreefs_at history -ge 0' -f -a '(__ostreefs_refs)'
 
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a show -d 'Show one commit'
 complete -c ostreefs -n '__ostreefs_at show' -l stats -d 'count what differs from the parent, too'

@@ -51,7 +51,7 @@ def run_df(arguments: Arguments) -> int:
         with repository.index.snapshot() as snapshot, ProgressBar("df", " commits") as bar:
             chosen = [resolve(snapshot, revision) for revision in arguments.revisions]
             usage = find_usage(snapshot, bar.update)
-        _note(repository, usage)
+        note_usage(repository, usage)
     commits = {commit: usage.commits[commit] for commit in chosen} if chosen else usage.commits
     if arguments.json:
         _print_document(arguments, usage, commits)
@@ -69,7 +69,7 @@ def run_df(arguments: Arguments) -> int:
     return 0
 
 
-def _note(repository: Repository, usage: Usage) -> None:
+def note_usage(repository: Repository, usage: Usage) -> None:
     """Keep what had to be found out, for the next time; where that cannot be, it is no matter."""
     if usage.made and repository.writable:
         with (

@@ -38,6 +38,10 @@ VERBS = {
     "commit": ("commit", "Commit a directory tree to a branch"),
     "compose": ("compose", "Make a commit out of a base and additions"),
     "log": ("history", "Show the history of a revision"),
+    "history": (
+        "builds",
+        "Show the builds of a ref: what changed, as a graph, as a page",
+    ),
     "show": ("history", "Show one commit"),
     "rev-parse": ("history", "Print the commit id of a revision"),
     "refs": ("refs", "List, create and delete refs, and tell how they moved"),

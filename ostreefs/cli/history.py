@@ -62,7 +62,7 @@ def run_log(arguments: Arguments) -> int:
         history = _history(snapshot, arguments)
         for last in islice(history, arguments.max_count):
             if arguments.json:
-                shown.append(_as_document(*last))
+                shown.append(describe_commit(*last))
             else:
                 print(_format(*last))
         if (
@@ -117,7 +117,7 @@ def _describe_origin(origin: Origin) -> dict[str, object]:
     return {
         "path": origin.path,
         "cut_off": origin.is_cut_off,
-        **_as_document(origin.digest, origin.commit),
+        **describe_commit(origin.digest, origin.commit),
     }
 
 
@@ -147,7 +147,7 @@ def run_show(arguments: Arguments) -> int:
         _print_metadata(arguments, commit)
         return 0
     if arguments.json:
-        document = _as_document(digest, commit)
+        document = describe_commit(digest, commit)
         if stats is not None:
             document["stats"] = describe_stats(stats)
         print_json(document)
@@ -206,7 +206,8 @@ def run_rev_parse(arguments: Arguments) -> int:
     return 0
 
 
-def _as_document(digest: Digest, commit: Commit) -> dict[str, object]:
+def describe_commit(digest: Digest, commit: Commit) -> dict[str, object]:
+    """A commit as a JSON document."""
     return {
         "commit": digest.hex(),
         "root": commit.root.hex(),

@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-import time
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
+from ostreefs.cli.dates import parse_date
 from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, print_line
 from ostreefs_store.pins import delete_pin, iter_pins, set_pin
 from ostreefs_store.pruning.keeping import INFINITE, Rules
 from ostreefs_store.pruning.prune import Report, prune
-from ostreefs_store.reflog import parse_moment
 from ostreefs_store.refs import resolve
 from ostreefs_store.retention import Policy, parse_policy
 
@@ -26,12 +24,6 @@ if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.index import Transaction
     from ostreefs_store.repository import Repository
-
-
-_MONTHS = {"month": 1, "year": 12}
-
-_DAY_LEFT = 86399
-"""From the end of a day, which the reflog means by its name, to its beginning."""
 
 
 def add_prune_arguments(parser: Parser) -> None:
@@ -47,7 +39,7 @@ def add_prune_arguments(parser: Parser) -> None:
     )
     add(
         "--keep-younger-than",
-        type=_parse_date,
+        type=parse_date,
         metavar="DATE",
         help="delete commits older than that: 2026-01-31, '2026-01-31 12:00', '3 weeks ago'",
     )
@@ -229,37 +221,6 @@ def _parse_branch_depth(text: str) -> tuple[str, int]:
     if not equals or not branch:
         raise ArgumentTypeError(f"Invalid value {text}, must specify BRANCH=DEPTH")
     return branch, _parse_depth(depth)
-
-
-def _parse_date(text: str) -> int:
-    from datetime import UTC, datetime  # noqa: PLC0415 -- only for those who use it
-
-    if text.startswith("@") and text[1:].isdigit() and text.isascii():
-        return int(text[1:])
-    try:
-        moment = datetime.fromisoformat(text)  # of a date alone, its beginning
-    except ValueError:
-        found = _parse_months(text) or parse_moment(text, int(time.time()))
-        if found is None:
-            raise ArgumentTypeError(f"Could not parse '{text}'") from None
-        return found - _DAY_LEFT if text in {"today", "yesterday"} else found
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _parse_months(text: str) -> int | None:
-    """The same day and time of an earlier month; of a day that it has not got, its last day."""
-    match = re.fullmatch(r"([0-9]{1,4}) (month|year)s? ago", text, re.ASCII)
-    if match is None:
-        return None
-    import calendar  # noqa: PLC0415 -- only for those who use it
-
-    now = int(time.time())
-    year, month, day = time.gmtime(now)[:3]
-    year, month = divmod(year * 12 + month - 1 - int(match[1]) * _MONTHS[match[2]], 12)
-    if year < 1:
-        return None
-    day = min(day, calendar.monthrange(year, month + 1)[1])
-    return calendar.timegm((year, month + 1, day, 0, 0, 0)) + now % 86400
 
 
 def _parse_policy(text: str) -> Policy:

@@ -64,6 +64,7 @@ def test_every_metavar_is_known() -> None:
         "NEW",
         "UID",
         "None",
+        "WHEN",
         "HOW",
         "CMD",
         "TERM",

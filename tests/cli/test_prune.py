@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs.cli.prune import _parse_date
+from ostreefs.cli.dates import parse_date
 from ostreefs_store import durable
 from tests.cli.conftest import Cli
 from tests.support.commands import OURSELVES, command, ordinary_user, ostreefs
@@ -110,7 +110,7 @@ def test_rules(cli: Cli, history: list[str], words: list[str], left: int) -> Non
 def test_dates(now: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = datetime.fromisoformat(now).timestamp()
     monkeypatch.setattr(time, "time", lambda: moment)
-    assert _parse_date(text) == datetime.fromisoformat(expected).timestamp()
+    assert parse_date(text) == datetime.fromisoformat(expected).timestamp()
 
 
 def test_years_ago_are_not_younger(cli: Cli, tmp_path: Path) -> None:

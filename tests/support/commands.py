@@ -22,7 +22,7 @@ Done = subprocess.CompletedProcess[bytes]
 
 NOBODY = 65534
 _FUSE = Path("/dev/fuse")
-_PACKAGES = ("blake3", "lmdb", "msgspec", "pyfuse3", "tqdm", "trio", "zstandard")
+_PACKAGES = ("blake3", "jinja2", "lmdb", "msgspec", "pyfuse3", "tqdm", "trio", "zstandard")
 
 
 @dataclass(frozen=True)

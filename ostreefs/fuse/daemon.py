@@ -61,6 +61,8 @@ def _serve(serve: Callable[[Ready], None], pipe: int, keep: Collection[int]) -> 
     def ready() -> None:
         nonlocal is_ready
         is_ready = True
+        # Not before: an automount point lets nobody pass but the process group of systemd.
+        os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
@@ -69,7 +71,6 @@ def _serve(serve: Callable[[Ready], None], pipe: int, keep: Collection[int]) -> 
 
     try:
         close_all_but({pipe, *keep})
-        os.setsid()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.chdir("/")
         serve(ready)

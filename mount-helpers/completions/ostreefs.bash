@@ -216,13 +216,11 @@ _ostreefs_verb() {
             words=$'mounts\nnone'
             ;;
         bisect)
-            options+='--name --mount --bad --new --good --old --term-new --term-bad --term-old --term-good -o --in-tree --html '
+            options+='--name --mount --bad --good --term-new --term-bad --term-old --term-good -o --in-tree --html '
             values[--name]='none'
             values[--mount]='directories'
             values[--bad]='refs'
-            values[--new]='refs'
             values[--good]='refs'
-            values[--old]='refs'
             values[--term-new]='none'
             values[--term-bad]='none'
             values[--term-old]='none'

@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --changes --color --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --new --old --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --since --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --changes --color --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --since --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -257,8 +257,8 @@ complete -c ostreefs -n '__ostreefs_at umount -eq 0' -f -a '(__ostreefs_mounts)'
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a bisect -d 'Find the commit that broke something'
 complete -c ostreefs -n '__ostreefs_at bisect' -l name -r -f -d 'which bisection (default: default)'
 complete -c ostreefs -n '__ostreefs_at bisect' -l mount -r -f -a '(__fish_complete_directories)' -d 'start, replay: where candidates are to be shown'
-complete -c ostreefs -n '__ostreefs_at bisect' -l bad -l new -r -f -a '(__ostreefs_refs)' -d 'start: a commit that is bad'
-complete -c ostreefs -n '__ostreefs_at bisect' -l good -l old -r -f -a '(__ostreefs_refs)' -d 'start: a commit that is good'
+complete -c ostreefs -n '__ostreefs_at bisect' -l bad -r -f -a '(__ostreefs_refs)' -d 'start: a commit that is bad'
+complete -c ostreefs -n '__ostreefs_at bisect' -l good -r -f -a '(__ostreefs_refs)' -d 'start: a commit that is good'
 complete -c ostreefs -n '__ostreefs_at bisect' -l term-new -l term-bad -r -f -d 'start: what to say instead of \'bad\'; terms: print that'
 complete -c ostreefs -n '__ostreefs_at bisect' -l term-old -l term-good -r -f -d 'start: what to say instead of \'good\'; terms: print that'
 complete -c ostreefs -n '__ostreefs_at bisect' -s o -r -f -a '(__fish_append , allow_other allow_root suid nosuid dev nodev exec noexec uid= gid= stats= verify=open follow)' -d 'start, replay: options of the mount, as \'ostreefs mount\' has them'

@@ -96,6 +96,8 @@ def _new_state(options: Start) -> State:
     if options.term_bad or options.term_good:
         terms = options.term_bad or "bad", options.term_good or "good"
         check_terms(*terms)
+    elif options.bad or options.goods:
+        terms = "bad", "good"
     return State(started=int(time.time()), terms=terms, paths=options.paths)
 
 

@@ -53,10 +53,9 @@ def add_bisect_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("--name", metavar="NAME", help=f"which bisection (default: {DEFAULT_NAME})")
     add("--mount", metavar="DIR", help="start, replay: where candidates are to be shown")
-    add("--bad", "--new", metavar="REV", help="start: a commit that is bad")
+    add("--bad", metavar="REV", help="start: a commit that is bad")
     add(
         "--good",
-        "--old",
         metavar="REV",
         action="append",
         default=[],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ostreefs_store.model import Commit, Digest, MetadataValue
 
 _SHORT = 12
+_BASE_KEY = "compose.base"
 
 
 def add_log_arguments(parser: Parser) -> None:
@@ -153,7 +154,11 @@ def run_show(arguments: Arguments) -> int:
         print_json(document)
         return 0
     extra = [f"Tree:  {commit.root.hex()}"]
-    extra += [_format_metadata(key, value) for key, value in commit.metadata.items()]
+    extra += [
+        _format_metadata(key, value)
+        for key, value in commit.metadata.items()
+        if key != _BASE_KEY  # which has a line of its own
+    ]
     print(_format(digest, commit, extra))
     if stats is not None:
         print("\n".join(format_stats(stats)))
@@ -222,6 +227,8 @@ def describe_commit(digest: Digest, commit: Commit) -> dict[str, object]:
 def _format(digest: Digest, commit: Commit, extra: list[str] | None = None) -> str:
     lines = [f"commit {digest.hex()}"]
     lines += [f"Parent:  {parent.hex()}" for parent in commit.parents]
+    if _BASE_KEY in commit.metadata:
+        lines.append(f"Base:  {commit.metadata[_BASE_KEY]}")
     lines += extra or []
     lines.append(f"Date:  {format_time(commit.timestamp)}")
     lines.append("")

@@ -26,7 +26,7 @@ _MAGIC = b"!<arch>\n"
 _HEADER_SIZE = 60
 _HEADER_END = b"`\n"
 _CONTROL_MAX = 64 << 20
-_SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
+_SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config", "triggers")
 
 
 class Deb(NamedTuple):
@@ -41,7 +41,7 @@ class Deb(NamedTuple):
 
     @property
     def scripts(self) -> tuple[str, ...]:
-        """The maintainer scripts that it brings."""
+        """The maintainer scripts that it brings, and its triggers, which run those of others."""
         return tuple(name for name in _SCRIPTS if name in self.info)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """dpkg's database in a tree: what it should say of a package that is laid over the tree.
 
-As after ``dpkg --unpack``: the package is in ``status``, its files in ``info``. One with
-maintainer scripts is "unpacked", since nobody has run them: ``dpkg --configure -a`` does. One
-without is "installed". What an older version had and the new one has not is deleted, as dpkg does.
+As after ``dpkg --unpack``: the package is in ``status``, its files in ``info``. One with scripts
+or triggers is "unpacked", since nobody has run them: ``dpkg --configure -a`` does. One without is
+"installed". What an older version had and the new one has not is deleted, as dpkg does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _FOLDER = b"var/lib/dpkg"
 _STATUS = b"var/lib/dpkg/status"
 _INFO = "var/lib/dpkg/info"
-_TRIGGERS = "triggers"
 
 
 def has_database(tree: MadeTree) -> bool:
@@ -41,7 +40,7 @@ def make_records(tree: MadeTree, deb: Deb, layer: Layer | WholeTree) -> bytes:
     found = tree.find_file(_STATUS)
     assert found is not None
     item = found[1]
-    state = "unpacked" if deb.scripts or _TRIGGERS in deb.info else "installed"
+    state = "unpacked" if deb.scripts else "installed"
     status = register(tree.read(_STATUS) or b"", deb.control, state, _conffiles(tree, deb))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -7,11 +7,15 @@ JSON: ``status`` and the number of the ``command`` that was run last, or ``error
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostreefs.fuse.options import MountOptions
 from ostreefs.fuse.temporary import temporary_mount
 from ostreefs.sandbox.options import SandboxOptions
 from ostreefs.sandbox.run import run_in_tree
@@ -20,12 +24,14 @@ from ostreefs_store.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PR_SET_PDEATHSIG = 1
 _STREAMS = (0, 2, 2)
 """Standard output is for the id of the commit alone."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the commands until one fails."""
+    _end_with_parent()
     repository, commit, upper, commands = json.loads(arguments[1])
     with open(int(arguments[0]), "w", encoding="utf-8") as answers:
         try:
@@ -38,9 +44,17 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _end_with_parent() -> None:
+    """Whoever has started this is gone when it is: also after a SIGKILL nothing goes on."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
 def _run(repository: Path, commit: str, upper: Path, commands: list[str]) -> dict[str, object]:
     options = SandboxOptions(writable=True, upper=upper, home=False, directory="/", user="0:0")
-    with temporary_mount(repository, commit) as tree:
+    shown = MountOptions()
+    if os.geteuid() != 0:  # whoever is root inside is the user outside, and so owns everything
+        shown = MountOptions(uid=os.geteuid(), gid=os.getegid())
+    with temporary_mount(repository, commit, options=shown) as tree:
         for number, command in enumerate(commands):
             status = run_in_tree(tree, ["/bin/sh", "-c", command], options, streams=_STREAMS)
             if status != 0:

@@ -9,16 +9,38 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ostreefs.compose.errors import CommandFailedError, ComposeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ostreefs_store.model import Digest
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Wait for a process after the block; end it first if that fails, also by our SIGTERM."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        with process:
+            try:
+                yield
+            except BaseException:
+                process.terminate()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 class SandboxRunner:
@@ -44,7 +66,7 @@ class SandboxRunner:
                 )
             finally:
                 os.close(writing)
-            with done:
+            with _ended(done):
                 answer = answers.read()
         if not answer:
             raise ComposeError(f"--run was ended with status {done.returncode}")

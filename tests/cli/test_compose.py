@@ -78,6 +78,7 @@ def test_overlays_are_recorded_and_can_be_repeated(cli: Cli, tmp_path: Path) -> 
     assert (shown["parents"], shown["subject"]) == ([], "os + mesa + mesa:/usr/lib/dri")
     assert shown["metadata"]["compose.base"] == base
     assert f'compose.recipe =\n    base = "{base}"\n\n    [[step]]\n' in cli("show", "mine")
+    assert f"Base:  {base}\n" in cli("log", "mine")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(shown["metadata"]["compose.recipe"])
     assert recipe.read_text() == (
@@ -191,7 +192,8 @@ def test_dpkg_agrees(cli: Cli, base: Path, tmp_path: Path) -> None:
     foreign = make_deb(tmp_path, {"usr/share/lib/x": "x"}, Package="lib", Multi_Arch="same")
     cli("compose", "-b", "mine", "os", "--deb", old)
     assert "/usr/share/hello/old" in paths(cli, "mine")
-    cli("compose", "-b", "mine", "mine", "--deb", new, "--deb", foreign)
+    done = cli.run("compose", "-b", "mine", "mine", "--deb", new, "--deb", foreign)
+    assert b"its scripts (triggers) were not run" in done.stderr
     found = paths(cli, "mine")
     assert "/usr/share/hello/old" not in found
     assert {"/usr/share/hello/both", "/usr/share/hello/new", f"/{INFO}/lib:amd64.list"} <= found

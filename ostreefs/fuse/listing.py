@@ -40,14 +40,26 @@ class Listing:
         return isinstance(self._node, TreeNode) and not self._node.retired
 
     @property
+    def was_told(self) -> bool:
+        """Whether the kernel has seen all of this directory, in this listing or another."""
+        return self._node is not None and self._node.was_told
+
+    def note_told(self) -> None:
+        """The kernel has seen all of it."""
+        if self._node is not None:
+            self._node.was_told = True
+
+    @property
     def _is_retired(self) -> bool:
         return isinstance(self._node, TreeNode) and self._node.retired
 
     def entries_from(self, position: int) -> Iterator[tuple[int, Found]]:
         """Entries from a position on, each resolved once as long as positions grow.
 
-        Each comes with the position after it.
+        Each comes with the position after it. They are to be taken at once, as long as nothing
+        else happens.
         """
+        is_retired = self._is_retired
         while True:
             offset = position - self._window_start
             if not 0 <= offset < len(self._window):
@@ -60,7 +72,7 @@ class Listing:
                 position += 1
                 if found is not None:
                     # Of what is shown no more the kernel may tell whoever lists, and keep nothing.
-                    yield position, _passing(found) if self._is_retired else found
+                    yield position, _passing(found) if is_retired else found
 
     def _read_to(self, position: int) -> None:
         """Read names; a source that has failed once fails again, and never seems to have ended."""

@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ostreefs.fuse.damage import DAMAGE
+from ostreefs.fuse.mapped import MappedIndex
 from ostreefs.fuse.openfiles import OpenFiles
 from ostreefs.fuse.protocol import Refused
 from ostreefs.fuse.verify import INLINE
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ostreefs.fuse.listing import Listing
-    from ostreefs.fuse.nodes import Attributes, Found
+    from ostreefs.fuse.nodes import Attributes, Found, Node
     from ostreefs.fuse.openfiles import OpenFile
     from ostreefs.fuse.tree import Namespace
     from ostreefs.fuse.verify import OpenVerifier
@@ -46,6 +47,12 @@ _READ_AHEAD = 2 << 20
 
 _UNUSED_FILES = 256
 """Object files that stay open for whoever opens them next."""
+
+_MAPPED = 48 << 20
+"""Bytes of files that may stay mapped; ten of them are programs and libraries."""
+
+_BREATHS = 4
+"""How often there has to be a look at that."""
 
 _EMPTY = 0
 """The file handle of every file without content: it has no object file to open."""
@@ -88,6 +95,8 @@ class Operations:
         self._last_handle = _EMPTY
         self._view = memoryview(bytearray(READ_MAX))
         self.disk_reads = 0
+        self._index = MappedIndex(repository.index.path, _MAPPED)
+        self._breaths = 0
 
     # ---- names and attributes
 
@@ -138,26 +147,31 @@ class Operations:
     def readdir(self, handle: int, start: int) -> Iterator[tuple[int, Found]]:
         """Entries from a position on, each with the position after it; as many as are taken.
 
-        The kernel is told of an entry as soon as the next one is asked for, or the end reached.
-        What goes wrong after the first one ends it, and is left for the next call: with an error
-        for an answer the kernel would never learn, nor forget, the entries before it.
+        The kernel must be told of none before it is acknowledged.
         """
         number, listing = self._listings[handle]
         if start == 0 and listing.was_read and not listing.is_final:
             listing = self._namespace.list_directory(number)  # rewinddir(3) shows what is new
             self._listings[handle] = (number, listing)
-        acknowledge = self._namespace.acknowledge
-        is_empty = True
-        try:
-            for item in listing.entries_from(start):
-                yield item
-                is_empty = False
-                node = item[1].node
-                if node is not None:
-                    acknowledge(node)
-        except Exception:
-            if is_empty:
-                raise
+        return listing.entries_from(start)
+
+    def was_listed(self, handle: int) -> bool:
+        """Whether the kernel has seen all of a directory, so that it may ask no more."""
+        return self._listings[handle][1].was_told
+
+    def note_listed(self, handle: int) -> None:
+        """The kernel has seen all of a directory."""
+        self._listings[handle][1].note_told()
+
+    def acknowledge(self, nodes: list[Node]) -> None:
+        """Count that the kernel is told of nodes."""
+        for node in nodes:
+            self._namespace.acknowledge(node)
+
+    def list_ahead(self, handle: int) -> int | None:
+        """What a directory lists does not change as long as this number does not; None for now."""
+        _, listing = self._listings[handle]
+        return self._namespace.generation if listing.is_final else None
 
     def releasedir(self, handle: int) -> None:
         """Close a directory."""
@@ -249,6 +263,13 @@ class Operations:
     def rest(self) -> None:
         """Nothing is asked for at the moment: give back what was kept in case."""
         self._files.close_unused()
+        self._index.trim()
+
+    def breathe(self) -> None:
+        """A few milliseconds of work have passed: see that no memory is kept without end."""
+        self._breaths += 1
+        if self._breaths % _BREATHS == 0:
+            self._index.trim()
 
     # ---- extended attributes
 

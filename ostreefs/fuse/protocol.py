@@ -257,9 +257,12 @@ def parse_forgotten(request: bytes) -> list[tuple[int, int]]:
     return [*FORGET_ONE.iter_unpack(request[start : start + number * FORGET_ONE.size])]
 
 
-def format_invalid_entry(parent: int, name: bytes) -> bytes:
-    """Have the kernel look up a name again."""
-    payload = _INVALID_ENTRY.pack(parent, len(name), 0) + name + b"\0"
+def format_invalid_entry(parent: int, name: bytes, *, expire: bool = False) -> bytes:
+    """Have the kernel forget a name with all below it, or just look it up again when it is used.
+
+    Kernels before Linux 6.2 do not know the difference, and forget.
+    """
+    payload = _INVALID_ENTRY.pack(parent, len(name), int(expire)) + name + b"\0"
     return _ANSWER.pack(_ANSWER.size + len(payload), Notice.INVALID_ENTRY, 0) + payload
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.fuse import protocol
 from ostreefs.fuse.damage import DAMAGE
@@ -23,6 +24,7 @@ from ostreefs_store.names import NAME_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ostreefs.fuse.nodes import Node
     from ostreefs.fuse.operations import Operations
 
     Payload = bytes | memoryview | Later | None
@@ -49,6 +51,20 @@ _CHANGES = (
 )
 
 
+_USUAL_ROOM = 32 << 10
+"""The buffer with which C libraries list directories."""
+
+
+class _Page(NamedTuple):
+    """The answer to one request for entries (handle, position, room), and the nodes in it."""
+
+    wanted: tuple[int, int, int]
+    end: int
+    payload: bytes
+    nodes: list[Node]
+    generation: int | None
+
+
 class Requests:
     """The handlers of all kinds of requests.
 
@@ -58,6 +74,9 @@ class Requests:
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
+        self._room = _USUAL_ROOM
+        self._expected: tuple[int, int, int] | None = None
+        self._prepared: dict[int, _Page] = {}
         self.handlers: dict[int, Handler] = {
             Opcode.LOOKUP: self._lookup,
             Opcode.FORGET: self._forget,
@@ -96,21 +115,64 @@ class Requests:
 
     def _opendir(self, node: int, request: bytes) -> bytes:
         handle, is_fixed = self._operations.opendir(node)
+        if is_fixed and not self._operations.was_listed(handle):
+            self._expected = (handle, 0, self._room)
         return protocol.format_opened(handle, _KEPT if is_fixed else 0)
 
     def _readdirplus(self, node: int, request: bytes) -> bytes:
-        handle, start, room = protocol.READ.unpack_from(request, BODY)
-        listed = []
-        for position, found in self._operations.readdir(handle, start):
-            entry = protocol.format_listed(found.name, found.attributes, position)
-            room -= len(entry)
-            if room < 0:
-                break
-            listed.append(entry)
-        return b"".join(listed)
+        wanted = handle, _, self._room = protocol.READ.unpack_from(request, BODY)
+        page = self._prepared.pop(handle, None)
+        if page is None or page.wanted != wanted or not self._is_good(page):
+            page = self._list(wanted)
+        self._operations.acknowledge(page.nodes)
+        if page.payload:
+            self._expected = (handle, page.end, self._room)
+        else:
+            self._operations.note_listed(handle)
+        return page.payload
+
+    def prepare(self) -> None:
+        """Make the answer that will probably be asked for next, while the last one is looked at.
+
+        Whoever lists a directory mostly goes on with it.
+        """
+        wanted, self._expected = self._expected, None
+        if wanted is None or self._operations.list_ahead(wanted[0]) is None:
+            return
+        with suppress(Exception):  # it will come again when somebody really wants to know
+            self._prepared[wanted[0]] = self._list(wanted)
+
+    def _list(self, wanted: tuple[int, int, int]) -> _Page:
+        """What goes wrong after the first entry is left for the next call.
+
+        With an error for an answer the kernel would never learn, nor forget, the entries before.
+        """
+        handle, start, room = wanted
+        listed: list[bytes] = []
+        nodes: list[Node] = []
+        end = start
+        try:
+            for position, (name, attributes, node) in self._operations.readdir(handle, start):
+                entry = protocol.format_listed(name, attributes, position)
+                room -= len(entry)
+                if room < 0:
+                    break
+                listed.append(entry)
+                end = position
+                if node is not None:
+                    nodes.append(node)
+        except Exception:
+            if not listed:
+                raise
+        return _Page(wanted, end, b"".join(listed), nodes, self._operations.list_ahead(handle))
+
+    def _is_good(self, page: _Page) -> bool:
+        return page.generation == self._operations.list_ahead(page.wanted[0])
 
     def _releasedir(self, node: int, request: bytes) -> bytes:
-        self._operations.releasedir(*protocol.HANDLE.unpack_from(request, BODY))
+        (handle,) = protocol.HANDLE.unpack_from(request, BODY)
+        self._prepared.pop(handle, None)
+        self._operations.releasedir(handle)
         return b""
 
     def _open(self, node: int, request: bytes) -> bytes | Later:

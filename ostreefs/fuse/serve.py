@@ -143,6 +143,7 @@ def _make_session(
         allowed=os.geteuid() if "allow_root" in request.options.libfuse else None,
         # In a mount of all commits, links lead to where refs are at the moment.
         features=0 if request.revision is None else Feature.CACHE_SYMLINKS,
+        breathe=operations.breathe,
         rest=operations.rest,
     )
 

@@ -64,8 +64,12 @@ class Kernel:
         self._channel = channel
 
     def forget_name(self, parent: int, name: bytes) -> None:
-        """Have a name looked up again, of which the kernel may never have heard."""
+        """Have a name forgotten with all below it; the kernel may never have heard of it."""
         self._tell(protocol.format_invalid_entry(parent, name))
+
+    def expire_name(self, parent: int, name: bytes) -> None:
+        """Have a name looked up again when somebody uses it; at once, whatever is below it."""
+        self._tell(protocol.format_invalid_entry(parent, name, expire=True))
 
     def forget_attributes(self, number: int) -> None:
         """Have attributes asked for again."""
@@ -89,20 +93,23 @@ class Session:
         *,
         allowed: int | None = None,
         features: int = 0,
+        breathe: Callable[[], None] = lambda: None,
         rest: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve what a descriptor gives.
 
         `allowed` is the only user, beside root, who may use the mount; None leaves it to the
-        kernel, which knows everybody or one. `features` are wanted beside the usual ones; `rest`
-        is called when nobody is at work.
+        kernel, which knows everybody or one. `features` are wanted beside the usual ones.
+        `breathe` is called every few milliseconds of work, `rest` when nobody is at work.
         """
         os.set_blocking(channel, False)
         self._channel = channel
         self._allowed = None if allowed is None else {0, allowed}
         self._handlers: dict[int, Handler] = requests.handlers
         self._handlers[Opcode.INIT] = self._greet
+        self._prepare = requests.prepare
         self._features = _FEATURES | features
+        self._breathe = breathe
         self._rest = rest
         self._readable = select.poll()
         self._readable.register(channel, select.POLLIN)
@@ -138,7 +145,9 @@ class Session:
                     continue
                 raise
             self._answer(request, nursery)
+            self._prepare()
             if time.monotonic() > turn_ends:
+                self._breathe()
                 await trio.lowlevel.checkpoint()
                 turn_ends = time.monotonic() + _TURN
 

@@ -14,14 +14,15 @@ import pytest
 
 from ostreefs.fuse.nodes import Attributes
 from ostreefs.fuse.operations import Later, Operations
-from ostreefs.fuse.protocol import Opcode
-from ostreefs.fuse.requests import errno_of
+from ostreefs.fuse.protocol import HANDLE, READ, Opcode
+from ostreefs.fuse.requests import Requests, errno_of
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs.fuse.verify import OpenVerifier
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import object_name
 from ostreefs_store.repository import Repository
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
+from tests.support.requests import ask, parse_listed
 
 CONTENT = bytes(range(256)) * 5000
 
@@ -180,21 +181,31 @@ def test_readdir_that_fails_halfway(tmp_path: Path, caplog: pytest.LogCaptureFix
         with repository.index.transaction() as transaction:
             commit = put_commit(transaction, content | {b"150": Digest(b"m" * 32)})
         namespace = Namespace(repository, commit)
-        operations = Operations(repository, namespace)
-        handle, _ = operations.opendir(ROOT)
-        told = [(found.name, position) for position, found in operations.readdir(handle, 0)]
-        assert told == [(name, position + 1) for position, name in enumerate(names[:128])]
+        requests = Requests(Operations(repository, namespace))
+        (handle,) = HANDLE.unpack_from(ask(requests, Opcode.OPENDIR, ROOT, bytes(8)))
+        told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 1 << 20))
+        expected = [(name, position + 1) for position, name in enumerate(names[:128])]
+        assert parse_listed(told) == expected
         assert len(namespace) == 129
-        assert fails(lambda: [*operations.readdir(handle, 128)]) == errno.EIO
+        requests.prepare()  # fails, and leaves it for the next call
+        rest = READ.pack(handle, 128, 1 << 20)
+        assert fails(lambda: ask(requests, Opcode.READDIRPLUS, ROOT, rest)) == errno.EIO
         assert "6d6d6d" in caplog.text
 
 
-def test_the_kernel_is_not_told_what_has_no_room(served: Served) -> None:
-    handle, _ = served.operations.opendir(ROOT)
-    for _, found in served.operations.readdir(handle, 0):
-        if found.node is not None:
-            break
-    assert len(served.namespace) == 1
+@pytest.mark.parametrize("prepare", [False, True])
+def test_the_kernel_is_not_told_what_has_no_room(served: Served, *, prepare: bool) -> None:
+    requests = Requests(served.operations)
+    (handle,) = HANDLE.unpack_from(ask(requests, Opcode.OPENDIR, ROOT, bytes(8)))
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 159))
+    assert (told, len(served.namespace)) == (b"", 1)
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 160))
+    assert (parse_listed(told), len(served.namespace)) == ([(b"dir", 1)], 2)
+    if prepare:
+        requests.prepare()
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 320))
+    assert (parse_listed(told), len(served.namespace)) == ([(b"dir", 1), (b"empty", 2)], 2)
+    ask(requests, Opcode.RELEASEDIR, ROOT, HANDLE.pack(handle))
 
 
 def test_readlink(served: Served) -> None:

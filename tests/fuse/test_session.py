@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from ostreefs.fuse.operations import Later, Operations
 from ostreefs.fuse.protocol import OPEN, READ, Opcode
 from ostreefs.fuse.requests import Requests
 from ostreefs.fuse.session import Kernel, Session
 from ostreefs.fuse.tree import ROOT, Namespace
+from ostreefs_store.model import Digest
 from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
-from tests.support.commits import commit_directory, init_repository
-from tests.support.requests import format_request
+from tests.support.commits import commit_directory, init_repository, put_commit
+from tests.support.requests import format_request, parse_listed
 from tests.support.trees import write
 
 CONTENT = bytes(range(256)) * 1024
@@ -243,3 +245,66 @@ def test_notices_that_the_kernel_has_no_use_for(tmp_path: Path) -> None:
         kernel.forget_attributes(1)
         assert len(theirs.recv(100)) == 37
         assert len(theirs.recv(100)) == 40
+
+
+async def list_root(kernel: KernelSide, room: int) -> list[bytes]:
+    """The names in the root, by as many requests as it takes."""
+    _, opened = await kernel.ask(Opcode.OPENDIR, ROOT, bytes(8))
+    (handle,) = struct.unpack_from("=Q", opened)
+    names: list[bytes] = []
+    position = 0
+    while True:
+        body = READ.pack(handle, position, room)
+        error, listed = await kernel.ask(Opcode.READDIRPLUS, ROOT, body)
+        assert error == 0
+        if not listed:
+            await kernel.ask(Opcode.RELEASEDIR, ROOT, struct.pack("=Q", handle))
+            return names
+        for name, position in parse_listed(listed):  # noqa: B007 -- the last one is used
+            names.append(name)
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[tuple[Requests, Namespace, list[Digest]]]:
+    """Two commits of 300 directories each, with no name in common."""
+    init_repository(tmp_path / "repo")
+    with Repository.open(tmp_path / "repo", writable=True) as repository:
+        with repository.index.transaction() as transaction:
+            commits = [
+                put_commit(transaction, {b"%s%03d" % (letter, n): {} for n in range(300)})
+                for letter in (b"a", b"b")
+            ]
+        namespace = Namespace(repository, commits[0])
+        yield Requests(Operations(repository, namespace)), namespace, commits
+
+
+@pytest.mark.parametrize("room", [170, 4096, 32768])
+async def test_lists_are_whole_whatever_was_prepared(
+    wide: tuple[Requests, Namespace, list[Digest]], room: int
+) -> None:
+    requests, namespace, _ = wide
+    async with serving(requests) as kernel:
+        for _ in range(2):
+            assert await list_root(kernel, room) == [b"a%03d" % n for n in range(300)]
+        assert len(namespace) == 301  # the kernel was told of each, and knows it
+
+
+async def test_what_was_prepared_is_not_shown_after_a_switch(
+    wide: tuple[Requests, Namespace, list[Digest]],
+) -> None:
+    """An open listing goes on with what it began, but the kernel may keep none of it."""
+    requests, namespace, commits = wide
+    async with serving(requests) as kernel:
+        _, opened = await kernel.ask(Opcode.OPENDIR, ROOT, bytes(8))
+        (handle,) = struct.unpack_from("=Q", opened)
+        body = READ.pack(handle, 0, 4096)
+        _, first = await kernel.ask(Opcode.READDIRPLUS, ROOT, body)
+        assert struct.unpack_from("=QQ", first, 16) == (1 << 30, 1 << 30)
+        _, position = parse_listed(first)[-1]
+        await trio.testing.wait_all_tasks_blocked()
+        namespace.switch(commits[1])
+        body = READ.pack(handle, position, 4096)
+        _, second = await kernel.ask(Opcode.READDIRPLUS, ROOT, body)
+        assert parse_listed(second)[0] == (b"a%03d" % position, position + 1)
+        assert struct.unpack_from("=QQ", second, 16) == (0, 0)
+        assert await list_root(kernel, 4096) == [b"b%03d" % n for n in range(300)]

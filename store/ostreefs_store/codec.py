@@ -97,21 +97,14 @@ class RegularHeads:
         self._plain: dict[tuple[int, int, int], bytes] = {}
         self._seen: list[bytes] = []
 
-    def head(self, mode: int, uid: int, gid: int, xattrs: Xattrs) -> bytes:
-        """The head of a file with these metadata."""
-        if xattrs:
-            return _regular_head(mode, uid, gid, xattrs)
-        key = (mode, uid, gid)
-        head = self._plain.get(key)
-        if head is None:
-            head = self._plain[key] = _regular_head(mode, uid, gid, ())
-        return head
+    def renew(self, encoded: bytes, owner: tuple[int, int, int], xattrs: Xattrs) -> bytes | None:
+        """The canonical bytes of a file under new metadata; None for what is no regular file.
 
-    def replace(self, encoded: bytes, head: bytes) -> bytes | None:
-        """The canonical bytes of a file with another head; None for what is no regular file.
-
-        Raises `FormatError`.
+        `owner` is mode, uid and gid. Raises `FormatError`.
         """
+        head = _regular_head(*owner, xattrs) if xattrs else self._plain.get(owner)
+        if head is None:
+            head = self._plain[owner] = _regular_head(*owner, ())
         for old in self._seen:
             if encoded.startswith(old):
                 return head + encoded[len(old) :]

@@ -163,6 +163,8 @@ def is_racy(ctime: int, scan_started: int) -> bool:
 
 def forget_racy(facts: list[int], scan_started: int) -> list[int]:
     """The facts with every racy ctime made `UNKNOWN`."""
+    if max(facts[FACTS - 1 :: FACTS], default=0) + COARSE_SLACK_NS < scan_started:
+        return facts
     kept = list(facts)
     for position in range(FACTS - 1, len(kept), FACTS):
         if is_racy(kept[position], scan_started):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ostreefs_store.codec import decode_file
 from ostreefs_store.committing.reader import FileReader
 from ostreefs_store.committing.scan import SourceOptions
-from ostreefs_store.committing.walk import Answer, Job, Walker
+from ostreefs_store.committing.walk import SOURCE, Answer, Walker
 from ostreefs_store.errors import SourceChangedError, SourceHoldsRepositoryError
 from ostreefs_store.known import KnownObjects
 from ostreefs_store.model import Digest, RegularFile
@@ -118,7 +118,7 @@ class _Ingest:
         self._all.batch = batch
 
     def run(self) -> Ingested:
-        for answer in map_growing(self._walker.run, Job([b""], [])):
+        for answer in map_growing(self._walker.run, SOURCE):
             self._take(answer)
         self._settle_taken()
         self._finish()

@@ -9,18 +9,15 @@ put back, so the file is read.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ostreefs_store.codec import RegularHeads, encode_file, file_digest, read_file
 from ostreefs_store.errors import SourceChangedError
 from ostreefs_store.metadata import read_xattrs
-from ostreefs_store.model import Digest, RegularFile
+from ostreefs_store.model import Digest, RegularFile, Xattrs
 from ostreefs_store.modifiers import Modifiers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ostreefs_store.batch import Batch
     from ostreefs_store.committing.sourcedir import SourceDirectory
     from ostreefs_store.index import Snapshot
@@ -41,54 +38,50 @@ class Redescriber:
 
         Raises `OSError` with the path of what cannot be looked at, `SourceChangedError`.
         """
+        # listxattr(2) takes no descriptor of a directory, and going through /proc/self/fd costs
+        # twice. Nothing else is done meanwhile, since other paths may be relative.
+        previous = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fchdir(fd)
+            self._describe_here(snapshot, directory, batch)
+        finally:
+            os.fchdir(previous)
+            os.close(previous)
+
+    def _describe_here(self, snapshot: Snapshot, directory: SourceDirectory, batch: Batch) -> None:
         before = sorted({old for _, _, _, old in directory.candidates})
         files, holders = snapshot.find_files(before), snapshot.find_holders(before)
-        describe = self._describe_plain if self._is_plain else self._describe
-        with _working_directory(fd):
-            for position, name, found, old in directory.candidates:
-                encoded = files.get(old)
-                try:
-                    new = None if encoded is None else describe(name, found, encoded)
-                except OSError as error:
-                    raise of_source(error, directory.path_of(name)) from None
-                if new is None or new == encoded:  # nothing accounts for the new ctime
-                    directory.pending.append(position)
-                    continue
-                digest = directory.digests[position] = file_digest(new)
-                batch.files[digest] = new
-                if found.st_size:
-                    batch.twins[digest] = Digest(holders.get(old, old))
+        heads = self._heads if self._is_plain else None
+        for position, name, found, old in directory.candidates:
+            encoded = files.get(old)
+            if encoded is None:
+                directory.pending.append(position)
+                continue
+            try:
+                xattrs = read_xattrs(name) if self._modifiers.xattrs else ()
+            except OSError as error:
+                raise of_source(error, directory.path_of(name)) from None
+            if heads is not None:
+                owner = (found.st_mode & 0o7777, found.st_uid, found.st_gid)
+                new = heads.renew(encoded, owner, xattrs)
+            else:
+                new = self._describe(found, encoded, xattrs)
+            if new is None or new == encoded:  # nothing accounts for the new ctime
+                directory.pending.append(position)
+                continue
+            digest = directory.digests[position] = file_digest(new)
+            batch.files[digest] = new
+            if found.st_size:
+                batch.twins[digest] = Digest(holders.get(old, old))
         directory.pending.sort()
         directory.candidates = []
 
-    def _describe_plain(self, name: str, found: os.stat_result, encoded: bytes) -> bytes | None:
-        """As `_describe`, where no modifiers apply."""
-        heads, mode = self._heads, found.st_mode & 0o7777
-        head = heads.head(mode, found.st_uid, found.st_gid, read_xattrs(name))
-        return heads.replace(encoded, head)
-
-    def _describe(self, name: str, found: os.stat_result, encoded: bytes) -> bytes | None:
+    def _describe(self, found: os.stat_result, encoded: bytes, xattrs: Xattrs) -> bytes | None:
         """The canonical bytes of a file, given those it had; None when it was no regular file."""
         old = read_file(encoded)
         if not isinstance(old, RegularFile):
             return None
-        xattrs = read_xattrs(name) if self._modifiers.xattrs else ()
         return encode_file(self._modifiers.regular_file(found, xattrs, old.content))
-
-
-@contextmanager
-def _working_directory(fd: int) -> Iterator[None]:
-    """Make a directory the working directory for a `with` block.
-
-    listxattr(2) takes no descriptor of a directory, and going through /proc/self/fd costs twice.
-    """
-    previous = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fchdir(fd)
-        yield
-    finally:
-        os.fchdir(previous)
-        os.close(previous)
 
 
 def of_source(error: OSError, path: bytes) -> Exception:

@@ -254,7 +254,11 @@ class Scanner:
         for position in touched:
             found = stats[position]
             digests[position] = NO_DIGEST
-            self._resolve_touched(directory, fd, (position, found, before[position]))
+            if found.st_nlink == 1 and stat.S_ISREG(found.st_mode):  # as below, for most files
+                name = directory.names[position]
+                directory.candidates.append((position, name, found, before[position]))
+            else:
+                self._resolve_touched(directory, fd, (position, found, before[position]))
 
     def _resolve_each(
         self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]

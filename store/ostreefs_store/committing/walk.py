@@ -18,17 +18,16 @@ from ostreefs_store.codec import read_file
 from ostreefs_store.committing.consume import TakenDirectory, TakenFile
 from ostreefs_store.committing.redescribe import Redescriber
 from ostreefs_store.committing.scan import Scanner, SourceOptions
+from ostreefs_store.committing.sourcedir import SourceDirectory
 from ostreefs_store.errors import FreeSpaceError
 from ostreefs_store.model import DIGEST_SIZE, Digest, RegularFile
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.space import check_free_space
-from ostreefs_store.statcache import NO_DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ostreefs_store.committing.reader import FileReader
-    from ostreefs_store.committing.sourcedir import SourceDirectory
     from ostreefs_store.known import KnownObjects
     from ostreefs_store.repository import Repository
 
@@ -47,11 +46,19 @@ Wanted = tuple[bytes, list[tuple[int, str, int]]]
 """Files of a directory that are to be read: its path, [(position, name, size), …]."""
 
 
-class Job(NamedTuple):
-    """A part of the source: directories to walk, by their paths, and files to read."""
+Part = tuple[bytes, list[str]]
+"""Some subdirectories of a directory: its path, their names."""
 
-    directories: list[bytes]
+
+class Job(NamedTuple):
+    """A part of the source: directories to walk and files to read."""
+
+    directories: list[Part]
     files: list[Wanted]
+
+
+SOURCE = Job([], [])
+"""The job that is the source itself."""
 
 
 class Answer:
@@ -117,7 +124,7 @@ class Walker:
         )
         self._objects_device = os.fstat(repository.objects.fd).st_dev
         self._answer = Answer()
-        self._left: list[bytes] = []
+        self._left: list[Part] = []
         self._wanted: list[Job] = []
         self._cost, self._share = 0, _SHARE
 
@@ -127,16 +134,15 @@ class Walker:
         Raises `OSError` and `SourceChangedError` with paths in the source, `FreeSpaceError`.
         """
         self._answer, self._left, self._wanted, self._cost = Answer(), [], [], 0
-        self._share = _FIRST_SHARE if job.directories == [b""] else _SHARE
+        self._share = _FIRST_SHARE if job == SOURCE else _SHARE
         previous = os.umask(0)
         try:
+            if job == SOURCE:
+                self._walk_source()
             for path, files in job.files:
                 self._read_files(path, files)
-            for path in job.directories:
-                if self._is_spent():
-                    self._left.append(path)
-                else:
-                    self._walk(path)
+            for part in job.directories:
+                self._walk(part)
         finally:
             os.umask(previous)
         special = self._scanner.special_files
@@ -147,33 +153,50 @@ class Walker:
     def _is_spent(self) -> bool:
         return self._cost >= self._share
 
-    def _walk(self, path: bytes) -> None:
-        """Walk a directory of the job; what is not reached before the share is done is left."""
-        with self._reader.open_directory(path) as top_fd:
-            top = self._enter(top_fd, path)
-            stack = [(top_fd, top, "", iter(top.subdirectories))]
-            try:
-                while stack:
-                    fd, directory, own, remaining = stack[-1]
-                    name = None if self._is_spent() else next(remaining, None)
-                    if name is not None:
-                        child_fd = self._scanner.open(fd, directory, name)
-                        with _closed_on_error(child_fd):
-                            child = self._enter(child_fd, directory.path_of(name))
-                        stack.append((child_fd, child, name, iter(child.subdirectories)))
-                        continue
-                    self._left += [directory.path_of(name) for name in remaining]
-                    self._leave(directory)
-                    stack.pop()
-                    if stack:
-                        os.close(fd)
-                        if directory.tree != NO_DIGEST:
-                            stack[-1][1].trees[own] = directory.tree
-            finally:
-                for fd, *_ in stack[1:]:
-                    os.close(fd)
-        if top.tree != NO_DIGEST:
-            self._answer.trees[path] = top.tree
+    def _walk_source(self) -> None:
+        with self._reader.open_directory(b"") as fd:
+            top = self._enter(fd, b"")
+            self._descend(fd, top, top.subdirectories)
+            self._leave(top)
+        if top.is_settled:
+            self._answer.trees[b""] = top.tree
+
+    def _walk(self, part: Part) -> None:
+        path, names = part
+        if self._is_spent():
+            self._left.append(part)
+            return
+        with self._reader.open_directory(path) as fd:
+            above = SourceDirectory(path)
+            self._descend(fd, above, names)
+        for name, tree in above.trees.items():
+            self._answer.trees[above.path_of(name)] = tree
+
+    def _descend(self, top_fd: int, top: SourceDirectory, names: list[str]) -> None:
+        """Walk subdirectories; what is not reached before the share is done is left."""
+        stack = [(top_fd, top, "", iter(names))]
+        try:
+            while True:
+                fd, directory, own, remaining = stack[-1]
+                name = None if self._is_spent() else next(remaining, None)
+                if name is not None:
+                    child_fd = self._scanner.open(fd, directory, name)
+                    with _closed_on_error(child_fd):
+                        child = self._enter(child_fd, directory.path_of(name))
+                    stack.append((child_fd, child, name, iter(child.subdirectories)))
+                    continue
+                if left := list(remaining):
+                    self._left.append((directory.path, left))
+                stack.pop()
+                if not stack:
+                    return
+                os.close(fd)
+                self._leave(directory)
+                if directory.is_settled:
+                    stack[-1][1].trees[own] = directory.tree
+        finally:
+            for fd, *_ in stack[1:]:
+                os.close(fd)
 
     def _enter(self, fd: int, path: bytes) -> SourceDirectory:
         """Look at a directory, and settle as many of its files as there is time for."""
@@ -290,10 +313,18 @@ def _count(directory: SourceDirectory) -> int:
     return len(directory.record.digests) // DIGEST_SIZE
 
 
-def _halves(paths: list[bytes]) -> list[Job]:
+def _halves(parts: list[Part]) -> list[Job]:
     """What is left of a job, as two: so it becomes enough for all workers before long."""
-    middle = (len(paths) + 1) // 2
-    return [Job(half, []) for half in (paths[:middle], paths[middle:]) if half]
+    half = (sum(len(names) for _, names in parts) + 1) // 2
+    one: list[Part] = []
+    other: list[Part] = []
+    for path, names in parts:
+        if half:
+            one.append((path, names[:half]))
+        if names[half:]:
+            other.append((path, names[half:]))
+        half -= min(half, len(names))
+    return [Job(directories, []) for directories in (one, other) if directories]
 
 
 def _reading_jobs(directory: SourceDirectory) -> Iterator[Job]:

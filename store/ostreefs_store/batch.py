@@ -14,13 +14,13 @@ from ostreefs_store.codec import (
     tree_digest,
 )
 from ostreefs_store.errors import ObjectMissingError
-from ostreefs_store.model import Digest, RegularFile
+from ostreefs_store.model import RegularFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ostreefs_store.index import ObjectFile, Snapshot, Transaction
-    from ostreefs_store.model import File, Tree
+    from ostreefs_store.model import Digest, File, Tree
 
 
 class Batch:
@@ -56,7 +56,7 @@ class Batch:
         new = transaction.put_files(self.files.items())
         transaction.put_trees(self.trees.items())
         twins = self.twins
-        transaction.put_twins([(d, twins[d]) for d in map(Digest, new) if d in twins])
+        transaction.put_twins([(digest, twins[digest]) for digest in new if digest in twins])
         transaction.put_object_files(self.object_files)
         transaction.put_directory_records(self.directory_records)
 

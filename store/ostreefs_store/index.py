@@ -329,40 +329,36 @@ class Snapshot:
 class Transaction(Snapshot):
     """A write transaction; see `Index.transaction`."""
 
-    def put_files(self, files: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    def put_files(self, files: Iterable[tuple[Digest, bytes]]) -> list[Digest]:
         """Add file objects (digest, canonical bytes); the digests of those that are new, in order.
 
         Collisions of numbers are recorded.
         """
         items = sorted(files)
-        if self.count("files"):
-            items = self._without_known(items)
         starts = [digest[:_START] for digest, _ in items]
         if len(set(starts)) < len(starts):
             for (one, _), (other, _) in pairwise(items):
                 if file_number(one) == file_number(other):
                     self._record_collision(one, other)
+        if self.count("files") and (known := self._known_files(items, starts)):
+            items = [item for item in items if item[0] not in known]
         with self._transaction.cursor(self._files) as cursor:
             cursor.putmulti(items)
         return [digest for digest, _ in items]
 
-    def _without_known(self, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Those of some file objects that are not here; records collisions with others that are.
+    def _known_files(self, items: list[tuple[Digest, bytes]], starts: list[bytes]) -> set[Digest]:
+        """Those of some file objects that are here; records collisions with others that are.
 
         Most have no neighbour here that begins with the same bytes: that takes one look.
         """
-        new = []
+        known = set()
         with self._transaction.cursor(self._files) as cursor:
             seek, key = cursor.set_range, cursor.key
-            for item in items:
-                start = item[0][:_START]
-                if (
-                    not seek(start)
-                    or not key().startswith(start)
-                    or not self._is_known_file(cursor, item[0])
-                ):
-                    new.append(item)
-        return new
+            for start, (digest, _) in zip(starts, items, strict=True):
+                is_alone = not seek(start) or not key().startswith(start)
+                if not is_alone and self._is_known_file(cursor, digest):
+                    known.add(digest)
+        return known
 
     def _is_known_file(self, cursor: Any, digest: bytes) -> bool:
         """Whether a file object is here; records a collision with another one that is."""

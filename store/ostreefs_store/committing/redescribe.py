@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from ostreefs_store.codec import RegularHeads, encode_file, file_digest, read_file
 from ostreefs_store.errors import SourceChangedError
 from ostreefs_store.metadata import read_xattrs
-from ostreefs_store.model import Digest, RegularFile, Xattrs
+from ostreefs_store.model import Digest, RegularFile
 from ostreefs_store.modifiers import Modifiers
 
 if TYPE_CHECKING:
     from ostreefs_store.batch import Batch
-    from ostreefs_store.committing.sourcedir import SourceDirectory
+    from ostreefs_store.committing.sourcedir import Candidate, SourceDirectory
     from ostreefs_store.index import Snapshot
 
 
@@ -49,35 +49,40 @@ class Redescriber:
             os.close(previous)
 
     def _describe_here(self, snapshot: Snapshot, directory: SourceDirectory, batch: Batch) -> None:
-        before = sorted({old for _, _, _, old in directory.candidates})
+        """Describe the candidates in the working directory, in steps that are quick loops."""
+        candidates = directory.candidates
+        before = sorted({old for _, _, _, old in candidates})
         files, holders = snapshot.find_files(before), snapshot.find_holders(before)
-        heads = self._heads if self._is_plain else None
-        for position, name, found, old in directory.candidates:
-            encoded = files.get(old)
-            if encoded is None:
-                directory.pending.append(position)
-                continue
-            try:
-                xattrs = read_xattrs(name) if self._modifiers.xattrs else ()
-            except OSError as error:
-                raise of_source(error, directory.path_of(name)) from None
-            if heads is not None:
-                owner = (found.st_mode & 0o7777, found.st_uid, found.st_gid)
-                new = heads.renew(encoded, owner, xattrs)
-            else:
-                new = self._describe(found, encoded, xattrs)
+        changed: list[tuple[Candidate, bytes]] = []
+        for candidate in candidates:
+            encoded = files.get(candidate[3])
+            new = None if encoded is None else self._describe(directory, candidate, encoded)
             if new is None or new == encoded:  # nothing accounts for the new ctime
-                directory.pending.append(position)
-                continue
-            digest = directory.digests[position] = file_digest(new)
-            batch.files[digest] = new
+                directory.pending.append(candidate[0])
+            else:
+                changed.append((candidate, new))
+        digests = [file_digest(new) for _, new in changed]
+        batch.files.update(zip(digests, [new for _, new in changed], strict=True))
+        settled = directory.digests
+        for ((position, _, found, old), _), digest in zip(changed, digests, strict=True):
+            settled[position] = digest
             if found.st_size:
-                batch.twins[digest] = Digest(holders.get(old, old))
+                batch.twins[digest] = Digest(holders[old]) if old in holders else old
         directory.pending.sort()
         directory.candidates = []
 
-    def _describe(self, found: os.stat_result, encoded: bytes, xattrs: Xattrs) -> bytes | None:
+    def _describe(
+        self, directory: SourceDirectory, candidate: Candidate, encoded: bytes
+    ) -> bytes | None:
         """The canonical bytes of a file, given those it had; None when it was no regular file."""
+        _, name, found, _ = candidate
+        try:
+            xattrs = read_xattrs(name) if self._modifiers.xattrs else ()
+        except OSError as error:
+            raise of_source(error, directory.path_of(name)) from None
+        if self._is_plain:
+            owner = (found.st_mode & 0o7777, found.st_uid, found.st_gid)
+            return self._heads.renew(encoded, owner, xattrs)
         old = read_file(encoded)
         if not isinstance(old, RegularFile):
             return None

@@ -146,8 +146,11 @@ class Walker:
         finally:
             os.umask(previous)
         special = self._scanner.special_files
-        self._answer.batch.files.update(special)
+        batch = self._answer.batch
+        batch.files.update(special)
         special.clear()
+        # The index wants them sorted: sorted runs are half the work of that, and done here.
+        batch.files = dict(sorted(batch.files.items()))
         return self._answer, [*_halves(self._left), *self._wanted]
 
     def _is_spent(self) -> bool:

@@ -14,13 +14,13 @@ from ostreefs_store.codec import (
     tree_digest,
 )
 from ostreefs_store.errors import ObjectMissingError
-from ostreefs_store.model import RegularFile
+from ostreefs_store.model import Digest, RegularFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ostreefs_store.index import ObjectFile, Snapshot, Transaction
-    from ostreefs_store.model import Digest, File, Tree
+    from ostreefs_store.model import File, Tree
 
 
 class Batch:

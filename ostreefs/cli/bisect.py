@@ -17,6 +17,7 @@ from ostreefs.cli import bisecttext
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.logs import set_up_log
 from ostreefs.cli.output import complain, print_json, warn
+from ostreefs.cli.pagefile import check_page, open_page
 from ostreefs_store.model import Digest
 
 if TYPE_CHECKING:
@@ -251,9 +252,13 @@ def _end(step: Step) -> list[str]:
 def _report(session: Session, arguments: Arguments) -> int:
     if arguments.words:
         raise UsageError("'bisect report' takes no commits")
+    check_page(arguments)
     report = _make_report(session)
     if arguments.html is not None:
-        raise UsageError("--html is not available")
+        from ostreefs.pages.bisection import write_bisection_page  # noqa: PLC0415 -- slow to load
+
+        with open_page(arguments) as out:
+            write_bisection_page(out, report)
     if arguments.json:
         print_json(bisecttext.describe_report(report))
     elif arguments.html is None:

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs.cli.arguments import UsageError, parse_count
+from ostreefs.cli.arguments import parse_count
 from ostreefs.cli.buildtext import format_graph, format_table
 from ostreefs.cli.dates import parse_date
 from ostreefs.cli.df import note_usage
@@ -17,6 +14,7 @@ from ostreefs.cli.diff import describe_stats
 from ostreefs.cli.history import describe_commit
 from ostreefs.cli.output import ProgressBar, one_line, print_json, print_lines
 from ostreefs.cli.packages import describe_packages
+from ostreefs.cli.pagefile import check_page, open_page
 from ostreefs.cli.terminal import Terminal
 from ostreefs_store.comparing.ancestry import read_ancestry
 from ostreefs_store.comparing.builds import History, describe_builds
@@ -24,7 +22,6 @@ from ostreefs_store.pins import iter_pins
 from ostreefs_store.pruning.usage import find_usage
 from ostreefs_store.refs import resolve
 from ostreefs_store.repository import Repository
-from ostreefs_store.tar.export import replaced_file
 
 if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser
@@ -76,10 +73,7 @@ def add_history_arguments(parser: Parser) -> None:
 
 def run_history(arguments: Arguments) -> int:
     """Show the builds of refs, the newest first."""
-    if arguments.html is not None and arguments.json:
-        raise UsageError("--html does not go with --json")
-    if arguments.html == "-" and sys.stdout.isatty():
-        raise UsageError("a page is not for a terminal: redirect it, or use --html=FILE")
+    check_page(arguments)
     terminal = Terminal(arguments.color)
     with Repository.open_best(arguments.repository_path) as repository, repository.in_use():
         with repository.index.snapshot() as snapshot:
@@ -90,9 +84,9 @@ def run_history(arguments: Arguments) -> int:
         history = _describe(repository, chosen, arguments)
     if arguments.html is not None:
         _write_page(history, arguments)
-    elif arguments.json:
+    if arguments.json:
         print_json([_as_document(build, history) for build in history.builds])
-    else:
+    elif arguments.html is None:
         print_lines(format_table(history, terminal))
     return 0
 
@@ -147,9 +141,5 @@ def _as_document(build: Build, history: History) -> dict[str, object]:
 def _write_page(history: History, arguments: Arguments) -> None:
     from ostreefs.pages.history import write_history_page  # noqa: PLC0415 -- slow to load
 
-    with ExitStack() as stack:
-        if arguments.html == "-":
-            out: IO[bytes] = stack.enter_context(open(1, "wb", closefd=False))
-        else:
-            out = stack.enter_context(replaced_file(Path(arguments.html)))
+    with open_page(arguments) as out:
         write_history_page(out, history)

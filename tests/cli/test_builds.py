@@ -98,7 +98,8 @@ def test_usage(cli: Cli) -> None:
     cli.fails("history", status=2)
     cli.fails("history", "main", "--html=x", "--graph", status=2)
     cli.fails("history", "main", "--since=whenever", status=2)
-    assert "--json" in cli.fails("--json", "history", "main", "--html=x", status=2)
+    assert "--json" in cli.fails("--json", "history", "main", "--html=-", status=2)
+    assert "no file" in cli.fails("history", "main", "--html=", status=2)
     assert "nothing" in cli.fails("history", "nothing")
 
 
@@ -110,6 +111,9 @@ def test_page_is_replaced_as_a_whole(cli: Cli, tmp_path: Path) -> None:
     assert cli("history", "main", f"--html={page}") == ""
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert cli("history", "main", "--html=-") == page.read_text()
+    page.unlink()
+    assert len(cli.json("history", "main", f"--html={page}")) == 4
+    assert page.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"repo", "source", "page.html"}
 
 

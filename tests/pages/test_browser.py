@@ -63,6 +63,13 @@ def boxes(browser: Page, selector: str) -> list[Any]:
     return found
 
 
+def check_layout(browser: Page, width: int) -> None:
+    """Nothing sticks out, and every text can be read."""
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    dim = [each for each in browser.evaluate(CONTRASTS) if each[0] < 4.5]
+    assert not dim, "contrast as of WCAG AA"
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1200, 360])
 def test_history(browser: Page, page: Path, width: int, dark: bool) -> None:
@@ -74,10 +81,25 @@ def test_history(browser: Page, page: Path, width: int, dark: bool) -> None:
         assert all(min(box) > 0 for box in boxes(browser, selector)), selector
     heights = [height for _, height in boxes(browser, ".lines .tail")]
     assert min(heights) > 50, "lines run on beside what was opened"
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    assert browser.evaluate("window.pwned") is None
-    dim = [each for each in browser.evaluate(CONTRASTS) if each[0] < 4.5]
-    assert not dim, "contrast as of WCAG AA"
+    check_layout(browser, width)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_bisection(browser: Page, bisection_page: Path, width: int, dark: bool) -> None:
+    show(browser, bisection_page, width=width, dark=dark)
+    assert len(boxes(browser, ".dot")) == 7
+    assert len(boxes(browser, ".mark")) == 5
+    assert len(boxes(browser, "pre")) == 3
+    for selector in (".dot", ".mark", ".sign", ".range rect", "pre", "h1", ".culprit", "table"):
+        assert all(min(box) > 0 for box in boxes(browser, selector)), selector
+    [culprit] = boxes(browser, ".culprit .dot")
+    assert culprit > max(boxes(browser, ".build:not(.culprit) .dot"))
+    colours = (
+        "new Set(Array.from(document.querySelectorAll('.dot'), d => getComputedStyle(d).fill))"
+    )
+    assert browser.evaluate(f"{colours}.size") == 4, "good, bad, skipped, untested"
+    check_layout(browser, width)
 
 
 def test_a_link_opens_what_it_leads_to(browser: Page, page: Path) -> None:

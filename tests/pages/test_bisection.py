@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The page of a bisection: whole, escaped, and with what it is about."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ostreefs.bisect.report import BisectionReport
+from ostreefs.pages.bisection import clean_output, find_rounds, write_bisection_page
+from tests.pages.conftest import INJECTION, make_report
+from tests.pages.markup import Markup, check_page
+
+
+def render(report: BisectionReport) -> Markup:
+    out = io.BytesIO()
+    write_bisection_page(out, report)
+    return check_page(out.getvalue().decode())
+
+
+def changed(**facts: Any) -> BisectionReport:
+    return msgspec.structs.replace(make_report(), **facts)
+
+
+def test_what_others_wrote_is_text(bisection_page: Path) -> None:
+    text = bisection_page.read_text()
+    assert all(character.isprintable() or character == "\n" for character in text)
+    texts = check_page(text).texts
+    assert texts.count(INJECTION) == 3  # the heading, the output, the list
+    assert {"test <file>", "usr/<lib>", "<u>", "no <db>"} <= {*texts}
+    assert "Bisection <name> of /somewhere" in texts
+
+
+def test_verdicts_in_the_terms_of_the_bisection(bisection_page: Path) -> None:
+    texts = check_page(bisection_page.read_text()).texts
+    assert "The first slow commit" in texts
+    assert texts.count("fast") == 5  # two rounds, two commits, one output
+    assert "fast, as its equal" in texts
+    assert "equal to 666666666666" in texts
+    assert {"skipped", "untested", "object is damaged", "exit status 125"} <= {*texts}
+    assert "2 files added" in texts
+    assert not any("deleted" in text for text in texts)
+
+
+def test_output(bisection_page: Path) -> None:
+    texts = check_page(bisection_page.read_text()).texts
+    assert [text for text in texts if text.startswith("test ") and text[5:].isdigit()] == [
+        "test 3",
+        "test 5",
+        "test 4",
+    ]
+    assert texts.count("20%") == 0
+    assert texts.count(r"<i>     \x07") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("\n \n", []),
+        ("a\n\nb\n", ["a", "", "b"]),
+        ("\x1b[1;31mred\x1b[0m\x1b[K", ["red"]),
+        ("\x1b]0;title\x07after", ["after"]),
+        ("1%\r50%\r100%\ndone\r\n", ["100%", "done"]),
+        ("a\tb", ["a       b"]),
+        ("\x1b", ["\x1b"]),
+    ],
+)
+def test_cleaning_output(text: str, expected: list[str]) -> None:
+    assert clean_output(text) == expected
+
+
+def test_rounds() -> None:
+    """Seven columns, the oldest on the left; what is left after each verdict."""
+    found = [
+        (each.step, each.remaining, [(round(r.x), round(r.width)) for r in each.left])
+        for each in find_rounds(make_report())
+    ]
+    assert found == [
+        (1, 7, [(0, 1000)]),
+        (2, 6, [(143, 857)]),
+        (3, 3, [(143, 429)]),
+        (4, 3, [(143, 429)]),
+        (5, 1, [(429, 143)]),
+    ]
+    first, *_, last = find_rounds(make_report())
+    assert (round(first.at, 1), round(last.at, 1)) == (92.9, 35.7)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"outcome": "open", "culprit": None, "changes": None}, "1 commit left to look at"),
+        (
+            {"outcome": "only-skipped", "culprit": None, "possible": ("4" * 64, "3" * 64)},
+            "The first slow commit is one of these",
+        ),
+        (
+            {"outcome": "waiting", "culprit": None, "changes": None, "candidates": ()},
+            "Waiting for fast and slow commits",
+        ),
+    ],
+)
+def test_other_outcomes(facts: dict[str, Any], expected: str) -> None:
+    texts = render(changed(**facts)).texts
+    assert expected in texts
+    assert "The first slow commit" not in texts

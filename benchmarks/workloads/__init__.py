@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.workloads import (
+    bisecting,
     changes,
     comparing,
     composing,
@@ -36,5 +37,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         *space.BENCHMARKS,
         *comparing.BENCHMARKS,
         *composing.BENCHMARKS,
+        *bisecting.BENCHMARKS,
     )
 }

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ostreefs_store.comparing.ancestry import find_parents
 from ostreefs_store.errors import CorruptionError, PathNotFoundError
 from ostreefs_store.model import Commit, Digest
-from ostreefs_store.pruning.keeping import GRAFTS, split
 from ostreefs_store.refs import read_commit
 from ostreefs_store.traverse import look_up, split_path
 
@@ -47,7 +47,7 @@ def read_graph(snapshot: Snapshot, tips: Iterable[Digest]) -> Graph:
             continue
         if commit is None:
             commit = read_commit(snapshot, digest)
-            parents = find_parents(snapshot, digest, commit)
+            parents = list(find_parents(snapshot, digest, commit))
         missing = [parent for parent in parents if parent not in graph.numbers]
         if missing:
             stack.append((digest, commit, parents))
@@ -58,15 +58,6 @@ def read_graph(snapshot: Snapshot, tips: Iterable[Digest]) -> Graph:
         graph.commits.append(commit)
         graph.parents.append(tuple(graph.numbers[parent] for parent in parents))
     return graph
-
-
-def find_parents(snapshot: Snapshot, digest: Digest, commit: Commit) -> list[Digest]:
-    """The parents of a commit, with what stands for those that were pruned."""
-    here = [parent for parent in commit.parents if snapshot.find_commit(parent) is not None]
-    if len(here) < len(commit.parents):
-        grafts = split(snapshot.find(GRAFTS, digest) or b"")
-        here += [each for each in grafts if snapshot.find_commit(each) is not None]
-    return list(dict.fromkeys(here))
 
 
 def read_kinds(snapshot: Snapshot, graph: Graph, paths: Sequence[bytes]) -> list[Hashable]:

@@ -43,7 +43,7 @@ _ostreefs_candidates() {
 _ostreefs_global() {
     options+='-h --help --repo --json -v --verbose --version '
     values[--repo]='directories'
-    verbs='init commit compose log history show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect mounts'
+    verbs='init commit compose log history show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect mounts admin'
 }
 
 _ostreefs_verb() {
@@ -231,6 +231,16 @@ _ostreefs_verb() {
             ;;
         mounts)
             words='none'
+            ;;
+        admin)
+            options+='--sysroot --modern --bootloader --os --retain --no-prune --dry-run --not-as-default --karg-none --karg-proc-cmdline --karg --karg-append --karg-delete --allow-downgrade --check -u --unpin '
+            values[--sysroot]='none'
+            values[--bootloader]='words none bls'
+            values[--os]='none'
+            values[--karg]='none'
+            values[--karg-append]='none'
+            values[--karg-delete]='none'
+            words=$'words init-fs os-init deploy upgrade switch status rollback set-default undeploy pin unpin kargs cleanup\nrefs\nnone'
             ;;
     esac
 }

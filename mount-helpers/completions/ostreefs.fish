@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --branch --changes --color --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --since --skip-list --statoverride --subject --subpath --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --bootloader --branch --changes --color --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --karg --karg-append --karg-delete --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --os --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --since --skip-list --statoverride --subject --subpath --sysroot --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -268,3 +268,23 @@ complete -c ostreefs -n '__ostreefs_at bisect -eq 0' -f -a 'start bad good new o
 complete -c ostreefs -n '__ostreefs_at bisect -ge 1' -f -a '(__ostreefs_refs)'
 
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a mounts -d 'List what is mounted where, and who serves it'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a admin -d 'Deploy commits, and choose what the machine boots'
+complete -c ostreefs -n '__ostreefs_at admin' -l sysroot -r -f -d 'the root of the machine\'s disk (else /)'
+complete -c ostreefs -n '__ostreefs_at admin' -l modern -d 'make boot and ostree, and no other directory'
+complete -c ostreefs -n '__ostreefs_at admin' -l bootloader -r -f -a 'none bls' -d 'what to write for; without it, what boot/loader/entries tells: none: nothing is written; \'current\' says what boots; bls: entries of the Boot Loader Specification in boot/loader/entries'
+complete -c ostreefs -n '__ostreefs_at admin' -l os -r -f -d 'the operating system (else that which runs, or the only one)'
+complete -c ostreefs -n '__ostreefs_at admin' -l retain -d 'keep all other deployments'
+complete -c ostreefs -n '__ostreefs_at admin' -l no-prune -d 'do not prune the repository afterwards'
+complete -c ostreefs -n '__ostreefs_at admin' -l dry-run -d 'say what would be deployed and what it takes'
+complete -c ostreefs -n '__ostreefs_at admin' -l not-as-default -d 'let what boots now boot next, too'
+complete -c ostreefs -n '__ostreefs_at admin' -l karg-none -d 'take over no arguments of the kernel'
+complete -c ostreefs -n '__ostreefs_at admin' -l karg-proc-cmdline -d 'take over the arguments of the running kernel'
+complete -c ostreefs -n '__ostreefs_at admin' -l karg -r -f -d 'set an argument, NAME or NAME=VALUE, in the place of all of its name'
+complete -c ostreefs -n '__ostreefs_at admin' -l karg-append -r -f -d 'add an argument, also beside one of its name'
+complete -c ostreefs -n '__ostreefs_at admin' -l karg-delete -r -f -d 'take out an argument; its NAME will do where there is one of it'
+complete -c ostreefs -n '__ostreefs_at admin' -l allow-downgrade -d 'also to a commit with an older timestamp'
+complete -c ostreefs -n '__ostreefs_at admin' -l check -d 'only say whether there is something newer'
+complete -c ostreefs -n '__ostreefs_at admin' -s u -l unpin -d 'let it go in its turn'
+complete -c ostreefs -n '__ostreefs_at admin -eq 0' -f -a 'init-fs os-init deploy upgrade switch status rollback set-default undeploy pin unpin kargs cleanup'
+complete -c ostreefs -n '__ostreefs_at admin -eq 1' -f -a '(__ostreefs_refs)'

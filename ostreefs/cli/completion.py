@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.cli.arguments import Parser
-from ostreefs.cli.dispatch import VERBS, load_verb
+from ostreefs.cli.dispatch import GROUPS, VERBS, load_verb
 
 if TYPE_CHECKING:
     import argparse
@@ -75,8 +75,22 @@ def read_verbs() -> list[Verb]:
     found = []
     for name, (_, summary) in VERBS.items():
         parser, _ = load_verb(name)
-        found.append(Verb(name, summary, _read_options(parser, known), _read_words(name, parser)))
+        options = _read_options(parser, known)
+        if name in GROUPS:
+            found.append(_read_group(name, summary, options, known))
+        else:
+            found.append(Verb(name, summary, options, _read_words(name, parser)))
     return found
+
+
+def _read_group(group: str, summary: str, own: Sequence[Option], known: set[str]) -> Verb:
+    """A verb with verbs of its own: these as its first word, with the options of all of them."""
+    options = {option.names: option for option in own}
+    for name in GROUPS[group]:
+        parser, _ = load_verb(f"{group} {name}")
+        options |= {option.names: option for option in _read_options(parser, known)}
+    words = (f"words {' '.join(GROUPS[group])}", "refs", "none")
+    return Verb(group, summary, tuple(options.values()), words)
 
 
 def _read_options(parser: Parser, known: set[str]) -> tuple[Option, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser
     from ostreefs_store.model import Digest
     from ostreefs_store.pruning.shares import Share
+    from ostreefs_store.pruning.usagerecords import Record
 
 _HEADINGS = ("TOTAL", "SHARED", "EXCLUSIVE", "FREES", "OBJECTS")
 _ID_DIGITS = 16
@@ -70,14 +71,19 @@ def run_df(arguments: Arguments) -> int:
 
 
 def note_usage(repository: Repository, usage: Usage) -> None:
+    """Keep what had to be found out of the use of space, see `note_made`."""
+    note_made(repository, usage.made)
+
+
+def note_made(repository: Repository, made: dict[Digest, Record]) -> None:
     """Keep what had to be found out, for the next time; where that cannot be, it is no matter."""
-    if usage.made and repository.writable:
+    if made and repository.writable:
         with (
             suppress(OSError, StoreError),
             repository.in_use(writing=True),
             repository.index.transaction() as transaction,
         ):
-            note_records(transaction, usage.made)
+            note_records(transaction, made)
 
 
 def _show_update(arguments: Arguments) -> int:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from ostreefs import __version__
+from ostreefs.cli.admin import ADMIN_VERBS
 from ostreefs.cli.arguments import Parser, UsageError
 from ostreefs.cli.output import complain
 from ostreefs_store.errors import CorruptionError, StoreError
@@ -62,8 +63,12 @@ VERBS = {
     "umount": ("mount", "Take down a mount"),
     "bisect": ("bisect", "Find the commit that broke something"),
     "mounts": ("mounts", "List what is mounted where, and who serves it"),
+    "admin": ("admin", "Deploy commits, and choose what the machine boots"),
 }
 """Verb -> (module of this package, what it does)."""
+
+GROUPS = {"admin": ADMIN_VERBS}
+"""Verbs that have verbs of their own."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -139,8 +144,14 @@ def _run(argv: Sequence[str]) -> int:
     verb, arguments = split_verb(argv)
     if verb is None:
         return _without_verb(arguments)
-    if verb not in VERBS:
-        complain(f"unknown verb '{verb}'", "'ostreefs --help' lists the verbs")
+    if verb in GROUPS:
+        word, arguments = split_verb(arguments)
+        if word is None:
+            return _without_verb_of(verb, arguments)
+        verb = f"{verb} {word}"
+    if find_verb(verb) is None:
+        program = f"ostreefs {verb.rpartition(' ')[0]}".rstrip()
+        complain(f"unknown verb '{verb}'", f"'{program} --help' lists the verbs")
         return EXIT_USAGE
     parser, run_verb = load_verb(verb)
     try:
@@ -153,11 +164,22 @@ def _run(argv: Sequence[str]) -> int:
         return cast("int", stop.code)
 
 
+def find_verb(verb: str) -> tuple[str, str] | None:
+    """Module and summary of a verb, or of one of a group: ``admin deploy``."""
+    group, _, word = verb.partition(" ")
+    if not word:
+        return VERBS.get(verb)
+    found = GROUPS[group].get(word) if group in GROUPS else None
+    return None if found is None else (f"{group}.{found[0]}", found[1])
+
+
 def load_verb(verb: str) -> tuple[Parser, Callable[[Arguments], int]]:
     """The parser of a verb, and what runs it and gives the exit status."""
-    module_name, summary = VERBS[verb]
+    found = find_verb(verb)
+    assert found is not None, verb
+    module_name, summary = found
     module = importlib.import_module(f"ostreefs.cli.{module_name}")
-    name = verb.replace("-", "_")
+    name = verb.rpartition(" ")[2].replace("-", "_")
     parser = Parser(prog=f"ostreefs {verb}", description=f"{summary}.")
     getattr(module, f"add_{name}_arguments")(parser)
     return parser, getattr(module, f"run_{name}")
@@ -169,7 +191,7 @@ def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     for position, word in enumerate(argv):
         if takes_value:
             takes_value = False
-        elif word == "--repo":
+        elif word in {"--repo", "--sysroot"}:
             takes_value = True
         elif not word.startswith("-"):
             return word, [*argv[:position], *argv[position + 1 :]]
@@ -190,6 +212,23 @@ def _without_verb(arguments: Sequence[str]) -> int:
         "",
         "'ostreefs VERB --help' explains a verb. The repository is --repo, OSTREEFS_REPO or",
         "/ostree/repo.",
+    ]
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else EXIT_USAGE
+
+
+def _without_verb_of(group: str, arguments: Sequence[str]) -> int:
+    if "--version" in arguments:
+        return _without_verb(arguments)
+    asked = "--help" in arguments or "-h" in arguments
+    lines = [
+        f"usage: ostreefs {group} [--sysroot=PATH] [--json] [-v] VERB [ARGUMENT…]",
+        "",
+        f"{VERBS[group][1]}.",
+        "",
+        *(f"  {verb:<12} {summary}" for verb, (_, summary) in GROUPS[group].items()),
+        "",
+        f"'ostreefs {group} VERB --help' explains a verb.",
     ]
     print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
     return 0 if asked else EXIT_USAGE

@@ -96,6 +96,32 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     trace("write_file:done")
 
 
+def sync_file(fd: int) -> None:
+    """Make what was written to a file durable; its name is another matter."""
+    trace("sync_file:before")
+    os.fsync(fd)
+    trace("sync_file:done")
+
+
+def swap_symlink(path: Path, target: str) -> None:
+    """Make a symbolic link or let it lead elsewhere: after a crash it is the old or the new one.
+
+    A crash before the rename leaves a link with a random name that starts with ``.tmp-``.
+    """
+    temporary = path.with_name(temporary_name(".tmp-"))
+    os.symlink(target, temporary)
+    trace("swap_symlink:made")
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    trace("swap_symlink:renamed")
+    sync_directory(path.parent)
+    trace("swap_symlink:done")
+
+
 def link_new(
     source: str | bytes, target: str | bytes, *, target_dir: int, source_dir: int | None = None
 ) -> None:

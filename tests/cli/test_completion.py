@@ -16,7 +16,7 @@ import pytest
 
 from ostreefs.cli import completion
 from ostreefs.cli.completionshells import MOUNT_OPTIONS, WRITERS
-from ostreefs.cli.dispatch import VERBS, load_verb
+from ostreefs.cli.dispatch import GROUPS, VERBS, load_verb
 from ostreefs.fuse.options import parse_options
 from tests.support.commands import OURSELVES, command, output, run
 from tests.support.commits import commit_directory, init_repository
@@ -70,7 +70,9 @@ def test_every_metavar_is_known() -> None:
         "TERM",
     }
     known = {*completion.KINDS, *completion.SEQUENCES}
-    for verb in VERBS:
+    words = [f"{group} {word}" for group, verbs in GROUPS.items() for word in verbs]
+    unknown |= {"ARGUMENT", "INDEX|NAME", "KARG", "OS", "VERB"}
+    for verb in (*VERBS, *words):
         for action in load_verb(verb)[0]._actions:
             if action.nargs != 0:
                 assert str(action.metavar) in unknown | known, verb
@@ -106,6 +108,9 @@ REFS = ["main", "os/stable", "os/testing"]
 CASES = [
     ("moun", ["mount", "mounts"]),
     ("umount ", ["/mnt/one", "/mnt/two words"]),
+    ("admin un", ["undeploy", "unpin"]),
+    ("admin deploy os/", ["os/stable", "os/testing"]),
+    ("admin deploy --not", ["--not-as-default"]),
     ("umount /mnt/t", ["/mnt/two words"]),
     ("umount --la", ["--lazy"]),
     ("mount ", REFS),

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ostreefs import __version__
-from ostreefs.cli.dispatch import VERBS
+from ostreefs.cli.dispatch import GROUPS, VERBS
 from ostreefs_store.repository import Repository
 from tests.support.commands import (
     OURSELVES,
@@ -74,7 +74,17 @@ def test_help(word: str) -> None:
         assert f"\n  {verb} " in text
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_of_a_group(group: str) -> None:
+    text = ostreefs_output(group, "--help").decode()
+    for verb, (_, summary) in GROUPS[group].items():
+        assert f"\n  {verb:<12} {summary}\n" in text
+    done = ostreefs(group)
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", text.encode())
+    assert ostreefs(group, "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in GROUPS])
 def test_help_of_a_verb(verb: str) -> None:
     text = ostreefs_output(verb, "--help").decode()
     assert text.startswith(f"usage: ostreefs {verb} ")

@@ -100,6 +100,26 @@ def find_usage(snapshot: Snapshot, progress: Progress = lambda _, __: None) -> U
     return Usage(total, unreferenced, refs, commits, made)
 
 
+def find_group_uses(
+    snapshot: Snapshot, groups: Mapping[str, Collection[Digest]]
+) -> tuple[dict[str, Use], dict[Digest, Record]]:
+    """What each group of commits has, shares with any other commit, and has alone.
+
+    With the records that the index did not have. Commits that are not there count as nothing.
+    Raises `CorruptionError`.
+    """
+    history = History(snapshot)
+    numbers = {commit: number for number, commit in enumerate(history.commits)}
+    records, made = _load_records(snapshot, history, lambda _, __: None)
+    shares = Shares(_number_contents(snapshot, numbers, records))
+    members = {
+        name: {numbers[commit] for commit in commits if commit in numbers}
+        for name, commits in groups.items()
+    }
+    keepers = Counter(number for held in members.values() for number in held)
+    return dict(_find_uses_of_refs(shares, members, keepers)), made
+
+
 def _find_uses_of_refs(
     shares: Shares, histories: Mapping[str, Collection[int]], keepers: Mapping[int, int]
 ) -> Iterator[tuple[str, Use]]:

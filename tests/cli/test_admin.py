@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`admin`, on sysroots of their own."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator
+from json import loads
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostreefs.sysroot.layout import Sysroot
+from tests.cli.conftest import Cli
+from tests.support.commands import command
+from tests.support.sysroots import (
+    commit_release,
+    litter_of,
+    release_files,
+    remove_sysroot,
+    state_of,
+)
+from tests.support.trees import list_tree, write
+
+
+class Admin:
+    """Runs verbs of `admin` on one sysroot."""
+
+    def __init__(self, cli: Cli, root: Path) -> None:
+        self.cli = cli
+        self.sysroot = Sysroot(root)
+
+    def __call__(self, verb: str, *words: str) -> str:
+        done = self.cli.run(*self.words(verb, *words), repository=False)
+        assert (done.returncode, done.stderr) == (0, b""), done
+        return os.fsdecode(done.stdout)
+
+    def fails(self, verb: str, *words: str, status: int = 1) -> str:
+        done = self.cli.run(*self.words(verb, *words), repository=False)
+        assert (done.returncode, done.stdout) == (status, b""), done
+        lines = done.stderr.decode().splitlines()
+        assert lines[0].startswith("ostreefs: error: ")
+        assert all(line.startswith("ostreefs: hint: ") for line in lines[1:])
+        return done.stderr.decode()
+
+    def json(self, verb: str, *words: str) -> Any:
+        return loads(self("--json", verb, *words))
+
+    def words(self, *words: str) -> list[str]:
+        return ["admin", "--sysroot", str(self.sysroot.root), *words]
+
+    def release(self, version: str, **options: Any) -> str:
+        return commit_release(self.sysroot, version, **options)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return state_of(self.sysroot).names
+
+    @property
+    def versions(self) -> list[str]:
+        return [name.split("-")[1] for name in self.names]
+
+
+@pytest.fixture
+def admin(empty_cli: Cli, tmp_path: Path) -> Iterator[Admin]:
+    """A sysroot with one operating system, and entries of the Boot Loader Specification."""
+    made = Admin(empty_cli, tmp_path / "sysroot")
+    said = empty_cli.run(
+        "admin", "init-fs", "--bootloader=bls", made.sysroot.root, repository=False
+    )
+    assert said.stdout.decode() == f"{made.sysroot.ostree}: bootloader=bls\n"
+    made("os-init", "demo")
+    yield made
+    remove_sysroot(made.sysroot)
+
+
+# ---- the main job ----
+
+
+def test_install_upgrade_roll_back(admin: Admin) -> None:
+    one = admin.release("1")
+    assert admin("status") == "No deployments.\n"
+    said = admin("deploy", "--karg=root=LABEL=root", "--karg=ro", "demo/stable")
+    first = f"demo-1-{one[:8]}"
+    assert said == f"Deployed {first}\n"
+    assert admin("upgrade") == "No upgrade available.\n"
+    two = admin.release("2")
+    assert admin("upgrade", "--check") == f"demo/stable: {two} is available\n"
+    second = f"demo-2-{two[:8]}"
+    assert admin("upgrade") == f"Deployed {second}\n"
+    assert admin.names == (second, first)
+    assert os.readlink(admin.sysroot.current) == second
+    entries = sorted((admin.sysroot.boot / "loader/entries").iterdir())
+    assert [path.name for path in entries] == [
+        f"ostreefs-001000-{first}.conf",
+        f"ostreefs-001001-{second}.conf",
+    ]
+    options = entries[1].read_text().split("options ")[1].split("\n")[0]
+    assert options == f"root=LABEL=root ro ostreefs={second}"
+    assert admin("rollback") == f"Next boot: {first}\n"
+    assert admin.names == (first, second)
+    assert admin("rollback") == f"Next boot: {second}\n"
+    three = admin.release("3")
+    assert admin("upgrade") == f"Deployed demo-3-{three[:8]}\nDeleted {first}\n"
+    assert admin.versions == ["3", "2"]
+    assert litter_of(admin.sysroot) == []
+
+
+def test_a_deployment_is_the_commit(admin: Admin) -> None:
+    """Its files are links to the objects, and the mount points are there."""
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    path = state_of(admin.sysroot).deployments[0].path
+    listing = list_tree(path)
+    files = {name.decode() for name, entry in listing.items() if entry.kind == 0o100000}
+    assert files == set(release_files("1"))
+    assert {b"sysroot", b"var", b"proc", b"home", b"run", b"boot"} <= set(listing)
+    tool = (path / "usr/bin/tool").stat()
+    assert tool.st_nlink == 2
+    admin.release("2")
+    admin("upgrade")
+    assert (path / "usr/bin/tool").stat().st_nlink == 3
+    if os.geteuid() == 0 and _is_immutable(path):
+        with pytest.raises(PermissionError):
+            (path / "new").touch()
+
+
+def _is_immutable(path: Path) -> bool:
+    said = subprocess.run(["lsattr", "-d", path], capture_output=True, text=True, check=False)
+    return "i" in said.stdout.split(" ")[0]
+
+
+def test_status(admin: Admin) -> None:
+    one = admin.release("1")
+    admin("deploy", "demo/stable")
+    two = admin.release("2")
+    admin("deploy", two)
+    admin("pin", "1")
+    lines = admin("status").splitlines()
+    assert lines[0] == f"  0 demo-2-{two[:8]} (current)"
+    assert lines[1] == f"    Origin: {two}"
+    assert "    Version: 2" in lines
+    assert f"    Release: {two}" in lines
+    assert f"  1 demo-1-{one[:8]} (rollback, pinned)" in lines
+    document = admin.json("status")
+    assert document["current"] == f"demo-2-{two[:8]}"
+    assert document["rollback"] == f"demo-1-{one[:8]}"
+    assert document["booted"] is document["pending"] is None
+    assert (document["bootloader"], document["os"]) == ("bls", ["demo"])
+    first = document["deployments"][1]
+    assert first["refspec"] == "demo/stable"
+    assert first["roles"] == ["rollback", "pinned"]
+    assert first["release"] == one
+    # what a release has alone: its kernel, its version twice
+    own = sum(len(data) for data in release_files("1").values() if b"same" not in data)
+    assert (first["shared"], first["exclusive"]) == (first["size"] - own, own)
+
+
+def test_what_a_prune_keeps(admin: Admin) -> None:
+    """A release that no ref names any more stays while it is deployed, and goes with it."""
+    one = admin.release("1")
+    admin("deploy", one)
+    repo = f"--repo={admin.sysroot.repository}"
+    admin.cli.run("refs", "--delete", "demo/stable", repo, repository=False)
+    admin.cli.run("prune", "--refs-only", repo, repository=False)
+    path = state_of(admin.sysroot).deployments[0].path
+    assert (path / "usr/bin/tool").read_bytes() == b"the same tool"
+    said = admin.cli.run("show", one, repo, repository=False)
+    assert said.returncode == 0
+    admin.release("2")
+    admin("deploy", "demo/stable")
+    admin.release("3")
+    admin("upgrade")
+    said = admin.cli.run("show", one, repo, repository=False)
+    assert b"not found" in said.stderr
+
+
+# ---- options ----
+
+
+def test_serials_and_retain(admin: Admin) -> None:
+    one = admin.release("1")
+    for _ in range(3):
+        admin("deploy", "--retain", "demo/stable")
+    name = f"demo-1-{one[:8]}"
+    assert list(admin.names) == [f"{name}.2", f"{name}.1", name]
+    document = admin.json("deploy", "demo/stable")
+    assert document["deployed"] == f"{name}.3"
+    assert document["removed"] == [name, f"{name}.1"]
+    assert list(admin.names) == [f"{name}.3", f"{name}.2"]
+
+
+def test_not_as_default(admin: Admin) -> None:
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    two = admin.release("2")
+    admin("deploy", "--not-as-default", "demo/stable")
+    assert admin.versions == ["1", "2"]
+    assert admin("set-default", f"demo-2-{two[:8]}") == f"Next boot: demo-2-{two[:8]}\n"
+    assert admin.versions == ["2", "1"]
+    admin("set-default", "0")
+    assert admin.versions == ["2", "1"]
+
+
+def test_pinned_ones_stay(admin: Admin) -> None:
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    admin("pin", "0")
+    for version in "234":
+        admin.release(version)
+        admin("upgrade")
+    assert admin.versions == ["4", "3", "1"]
+    assert "is pinned" in admin.fails("undeploy", "2")
+    admin("cleanup")
+    assert admin.versions == ["4", "3", "1"]
+    admin("pin", "--unpin", "2")
+    last = admin.names[2]
+    assert admin.json("cleanup")["removed"] == [last]
+    assert admin.versions == ["4", "3"]
+
+
+def test_undeploy(admin: Admin) -> None:
+    for version in "12":
+        admin.release(version)
+        admin("deploy", "demo/stable")
+    assert "no deployment '2'" in admin.fails("undeploy", "2")
+    assert admin("undeploy", "0").startswith("Deleted demo-2-")
+    assert admin.versions == ["1"]
+    assert "the only one" in admin.fails("undeploy", "0")
+    assert litter_of(admin.sysroot) == []
+
+
+def test_kernel_arguments(admin: Admin) -> None:
+    admin.release("1")
+    admin("deploy", "--karg=root=/dev/vda", "--karg-append=console=ttyS0", "demo/stable")
+    admin.release("2")
+    admin("deploy", "--karg=root=/dev/vdb", "--karg-delete=console", "demo/stable")
+    assert admin("kargs") == "root=/dev/vdb\n"
+    assert admin.json("kargs", "1")["kargs"] == ["root=/dev/vda", "console=ttyS0"]
+    assert admin("kargs", "--karg-append=quiet", "1") == "root=/dev/vda console=ttyS0 quiet\n"
+    texts = [path.read_text() for path in (admin.sysroot.boot / "loader/entries").iterdir()]
+    assert any("options root=/dev/vda console=ttyS0 quiet ostreefs=demo-1" in t for t in texts)
+    assert "no such argument" in admin.fails("kargs", "--karg-delete=nonsense")
+    assert "each deployment has its own" in admin.fails("kargs", "--karg=ostreefs=x")
+    assert admin("deploy", "--karg-none", "demo/stable")
+    assert admin("kargs") == "\n"
+
+
+def test_switch(admin: Admin) -> None:
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    admin.release("2", ref="demo/next")
+    admin("switch", "demo/next")
+    assert admin.json("status")["deployments"][0]["refspec"] == "demo/next"
+    admin.release("3", ref="demo/next")
+    admin("upgrade")
+    assert admin.versions == ["3", "2"]
+    assert "not found" in admin.fails("switch", "demo/nothing")
+    assert "could be mistaken" in admin.fails("switch", "a" * 64)
+
+
+def test_upgrade_refuses(admin: Admin) -> None:
+    assert "nothing is deployed" in admin.fails("upgrade")
+    one = admin.release("1", timestamp=1000)
+    admin("deploy", one)
+    assert "follows no ref" in admin.fails("upgrade")
+    admin("deploy", "demo/stable")
+    admin.release("0", timestamp=999)
+    assert "is older (999)" in admin.fails("upgrade")
+    admin("upgrade", "--allow-downgrade")
+    assert admin.versions[0] == "0"
+
+
+def test_dry_run(admin: Admin) -> None:
+    one = admin.release("1")
+    assert admin("deploy", "--dry-run", "demo/stable").startswith(f"Would deploy {one}\nTree: ")
+    document = admin.json("deploy", "--dry-run", "demo/stable")
+    assert document["room"]["boot"] > len(b"kernel of 1")
+    assert admin.names == ()
+    assert litter_of(admin.sysroot) == []
+
+
+# ---- what cannot be ----
+
+
+def test_no_sysroot(cli: Cli, tmp_path: Path) -> None:
+    done = cli.run("admin", "status", f"--sysroot={tmp_path}", repository=False)
+    assert done.returncode == 1
+    assert b"is not an ostreefs sysroot" in done.stderr
+    done = cli.run("admin", "status", f"--sysroot={tmp_path}/nowhere", repository=False)
+    assert b"there is no such directory" in done.stderr
+    done = cli.run("admin", "status", f"--sysroot={tmp_path}")
+    assert done.returncode == 2
+    assert b"say --sysroot=PATH" in done.stderr
+
+
+def test_operating_systems(admin: Admin) -> None:
+    admin.release("1")
+    assert "no operating system 'other'" in admin.fails("deploy", "--os=other", "demo/stable")
+    admin("os-init", "other")
+    assert "several operating systems: demo, other" in admin.fails("deploy", "demo/stable")
+    admin("deploy", "--os=other", "demo/stable")
+    assert admin.names[0].startswith("other-1-")
+    admin("deploy", "demo/stable")
+    assert admin.names[0].startswith("other-1-")
+    assert admin.json("os-init", "other") == {"os": "other", "created": False}
+    assert "invalid operating system" in admin.fails("os-init", "../x")
+
+
+def test_releases_that_cannot_boot(admin: Admin) -> None:
+    files = release_files("1")
+    admin.release("1", files={"usr/bin/tool": b""})
+    assert "it has no kernel" in admin.fails("deploy", "demo/stable")
+    admin.release("1", files=files | {"usr/lib/modules/6.2/vmlinuz": b"another"})
+    assert "it has the kernels 6.1, 6.2" in admin.fails("deploy", "demo/stable")
+    admin.release("1", files=files | {"var": b"a file"})
+    assert "/var of the commit is no directory" in admin.fails("deploy", "demo/stable")
+    debian = {"boot/vmlinuz-6.1": b"kernel", "boot/initrd.img-6.1": b"initramfs"}
+    admin.release("1", files=debian)
+    assert admin.names == ()
+    assert litter_of(admin.sysroot) == []
+    admin("deploy", "demo/stable")
+    [entry] = (admin.sysroot.boot / "loader/entries").iterdir()
+    copy = next((admin.sysroot.boot / "ostreefs").iterdir())
+    assert (copy / "initramfs.img").read_bytes() == b"initramfs"
+    assert f"linux /boot/ostreefs/{copy.name}/vmlinuz\n" in entry.read_text()
+
+
+def test_a_damaged_origin(admin: Admin) -> None:
+    """It stands in the way of every change but its removal; nothing of it is lost meanwhile."""
+    for version in "12":
+        admin.release(version)
+        admin("deploy", "demo/stable")
+    first, second = admin.names[1], admin.names[0]
+    text = admin.sysroot.origin(second).read_text()
+    admin.sysroot.origin(second).write_text("nonsense")
+    assert "damaged origin: line 1" in admin("status")
+    assert admin.json("status")["deployments"][0]["damage"].startswith("line 1")
+    before = sorted(path.name for path in (admin.sysroot.boot / "loader/entries").iterdir())
+    admin.release("3")
+    for words in (["deploy", "demo/stable"], ["upgrade"], ["rollback"], ["cleanup"]):
+        assert "cannot be read" in admin.fails(*words, status=3)
+    after = sorted(path.name for path in (admin.sysroot.boot / "loader/entries").iterdir())
+    assert before == after
+    assert admin.sysroot.deployment(second).is_dir()
+    admin.sysroot.origin(second).write_text(text)
+    admin("rollback")
+    admin.sysroot.origin(second).write_text("nonsense")
+    admin("undeploy", "1")
+    assert admin.names == (first,)
+    assert litter_of(admin.sysroot) == []
+
+
+def test_lost_order(admin: Admin) -> None:
+    """What boots still does, and nothing is deleted for it."""
+    for version in "12":
+        admin.release(version)
+        admin("deploy", "demo/stable")
+    for text in ("garbage\n", None):
+        if text is None:
+            admin.sysroot.order.unlink()
+        else:
+            admin.sysroot.order.write_text(text)
+        assert admin.versions == ["2", "1"]
+        admin("cleanup")
+        assert admin.versions == ["2", "1"]
+
+
+def test_current_changed_by_hand(empty_cli: Cli, tmp_path: Path) -> None:
+    """Without a boot loader it decides; no deployment is taken for what a crash left."""
+    admin = Admin(empty_cli, tmp_path / "sysroot")
+    empty_cli.run("admin", "init-fs", "--modern", admin.sysroot.root, repository=False)
+    admin("os-init", "demo")
+    try:
+        for version in "12":
+            admin.release(version, files={"usr/version": version.encode()})
+            admin("deploy", "demo/stable")
+        first = admin.names[1]
+        admin.sysroot.current.unlink()
+        admin.sysroot.current.symlink_to(first)
+        assert admin.versions == ["1", "2"]
+        admin("pin", "1")
+        assert admin.versions == ["1", "2"]
+        assert not (admin.sysroot.root / "home").exists()
+        assert list(admin.sysroot.boot.iterdir()) == []
+    finally:
+        remove_sysroot(admin.sysroot)
+
+
+def test_beside_another_distribution(empty_cli: Cli, tmp_path: Path) -> None:
+    """What is there stays as it is, boot entries included."""
+    root = tmp_path / "root"
+    write(root / "etc/os-release", b"ID=debian\n")
+    write(root / "boot/loader/entries/debian.conf", b"title Debian\n")
+    write(root / "boot/vmlinuz-6.1", b"kernel of Debian")
+    write(root / "usr/bin/tool", b"tool of Debian", 0o755)
+    (root / "tmp").mkdir(mode=0o700)
+    before = list_tree(root)
+    admin = Admin(empty_cli, root)
+    said = empty_cli.run("admin", "init-fs", root, repository=False).stdout.decode()
+    assert said == f"{root}/ostree: bootloader=bls\n"
+    admin("os-init", "demo")
+    try:
+        for version in "123":
+            admin.release(version)
+            admin("deploy", "demo/stable")
+        admin("rollback")
+        after = list_tree(root)
+        assert {path: after[path] for path in before if path not in {b"", b"boot"}} == {
+            path: entry for path, entry in before.items() if path not in {b"", b"boot"}
+        }
+        own = [name for name in os.listdir(root / "boot") if name not in {"loader", "vmlinuz-6.1"}]
+        assert own == ["ostreefs"]
+    finally:
+        remove_sysroot(admin.sysroot)
+
+
+def test_two_at_once(admin: Admin) -> None:
+    """The second one says that it waits, and goes on when the first one has ended."""
+    admin.release("1")
+    with (admin.sysroot.ostree / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = command(*admin.words("deploy", "demo/stable"))
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
+            assert waiting.stderr is not None
+            assert b"waiting" in waiting.stderr.readline()
+            assert admin("status") == "No deployments.\n"
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert waiting.communicate()[0].startswith(b"Deployed demo-1-")
+    assert admin.versions == ["1"]

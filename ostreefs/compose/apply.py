@@ -136,6 +136,7 @@ class Composer:
             if isinstance(step, Run) and not isinstance(following, Run):
                 self._run(_last_commands(recorded))
         self._finish_tree()
+        self._note_scripts()
         return Outcome(
             self._root,
             base,
@@ -278,14 +279,21 @@ class Composer:
         return self._tree.read(Source("tar", path, stream))
 
     def _note(self, package: PackageNote) -> None:
+        """Note a package; by the end of all steps a command may have run its scripts."""
         self._packages.append(package)
-        if package.scripts:
-            told = f"its scripts ({', '.join(package.scripts)}) were not run"
-            if package.is_registered:
-                told += ": --run 'dpkg --configure -a' runs them"
-            self._notes.append(f"{package.label}: {told}")
         if package.kind == "rpm":
             self._notes.append(f"{package.label}: the rpm database does not list it")
+
+    def _note_scripts(self) -> None:
+        with self._made() as made:
+            for package in self._packages:
+                told = f"{package.label}: its scripts ({', '.join(package.scripts)}) were not run"
+                if not package.scripts:
+                    continue
+                if not package.is_registered:
+                    self._notes.append(told)
+                elif not dpkg.is_configured(made, package.name):
+                    self._notes.append(f"{told}: --run 'dpkg --configure -a' runs them")
 
     # ---- commands
 

@@ -67,6 +67,12 @@ def register(status: bytes, control: Control, state: str, conffiles: Mapping[str
     return b"\n\n".join([*kept, stanza]) + b"\n\n"
 
 
+def is_unpacked(status: bytes, name: str) -> bool:
+    """Whether dpkg's ``status`` has a package that was unpacked and not configured."""
+    wanted = rb"^Package:[ \t]*%b[ \t]*\n(?:.+\n)*?Status:.*unpacked[ \t]*$"
+    return re.search(wanted % re.escape(name.encode()), status, re.MULTILINE) is not None
+
+
 def _is_same(paragraph: bytes, control: Control) -> bool:
     """Whether a paragraph is about this package, or if "same" about this architecture of it."""
     if not re.search(

@@ -13,7 +13,7 @@ import io
 import tarfile
 from typing import TYPE_CHECKING
 
-from ostreefs.compose.control import register
+from ostreefs.compose.control import is_unpacked, register
 from ostreefs_store.errors import PathNotFoundError
 from ostreefs_store.layer import WHITEOUT, Layer
 
@@ -33,6 +33,11 @@ _INFO = "var/lib/dpkg/info"
 def has_database(tree: MadeTree) -> bool:
     """Whether a tree has the list that packages are registered in."""
     return tree.find_file(_STATUS) is not None
+
+
+def is_configured(tree: MadeTree, name: str) -> bool:
+    """Whether dpkg has no business with a package any more."""
+    return not is_unpacked(tree.read(_STATUS) or b"", name)
 
 
 def make_records(tree: MadeTree, deb: Deb, layer: Layer | WholeTree) -> bytes:

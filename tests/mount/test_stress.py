@@ -2,24 +2,38 @@
 """A few seconds of ``make stress``, which otherwise runs for minutes."""
 
 import os
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.stress.builds import Build, is_genuine
-from tests.support.commands import OURSELVES, run
+from tests.support.commands import OURSELVES, Account, run
 from tests.support.project import ROOT
 
 pytestmark = [pytest.mark.mount, pytest.mark.slow]
 
 
 def test_some_seconds_of_stress(tmp_path: Path) -> None:
-    environment = OURSELVES.environment() | {"TMPDIR": str(tmp_path)}
-    words = (sys.executable, "-m", "tests.stress", "6", "7")
-    done = run(*words, env=environment, cwd=ROOT, timeout=150)
+    run_stress(OURSELVES, tmp_path, "6", "7")
+
+
+@pytest.mark.root
+def test_some_seconds_of_an_ordinary_user_s(user: Account) -> None:
+    """Nobody but root may be somebody else here; others have been ordinary above."""
+    [libraries] = user.path
+    shutil.copytree(ROOT / "tests", libraries / "tests", ignore=shutil.ignore_patterns("*.pyc"))
+    assert user.home is not None
+    run_stress(user, user.home, "4", "8")
+
+
+def run_stress(account: Account, place: Path, seconds: str, seed: str) -> None:
+    environment = account.environment() | {"TMPDIR": str(place)}
+    words = (account.python, "-m", "tests.stress", seconds, seed)
+    folder = account.path[0]
+    done = run(*words, account=account, env=environment, cwd=folder, timeout=150)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-    assert b"all is right with seed 7" in done.stdout
+    assert f"all is right with seed {seed}".encode() in done.stdout
     assert b"commits" in done.stdout
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.project import ROOT
 
 Word = str | bytes | Path
@@ -117,6 +115,8 @@ def ordinary_user() -> Iterator[Account]:
         python = os.path.realpath(sys.executable)
         account = Account(python, (libraries,), NOBODY, own, {"HOME": str(own)})
         if run(python, "-c", "import ostreefs", account=account).returncode != 0:
+            import pytest  # noqa: PLC0415 -- what runs without pytest uses the rest
+
             pytest.skip("needs an interpreter that an ordinary user may run")
         yield account
 

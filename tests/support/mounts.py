@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from ostreefs.fuse import mounts
 from tests.support.commands import OURSELVES, Account, Word, command, ostreefs_output, run
 
@@ -85,7 +83,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain for {what}")
+            raise AssertionError(f"waited in vain for {what}")
         time.sleep(_INTERVAL)
 
 

@@ -8,6 +8,7 @@ after that: what is opened from then on is of the new commit.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONNECTIONS = 8
+_MOMENT = 2.0
+"""Seconds in which a daemon ends whose mount is gone."""
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 600.0
 """Seconds between two looks at what is left of commits that are shown no more."""
 
@@ -167,7 +170,7 @@ class LiveMount:
         listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with listener:
             try:
-                await listener.bind(control.address(device))
+                await take_address(listener, control.address(device))
             except OSError as error:
                 log.warning("the mount cannot be switched: %s", error)
                 task_status.started()
@@ -209,6 +212,23 @@ class LiveMount:
             return {"commit": (await self.switch(revision)).hex()}
         except StoreError as error:
             return {"error": str(error), "hint": error.hint}
+
+
+async def take_address(listener: trio.socket.SocketType, address: bytes) -> None:
+    """Take an address; the daemon of a mount whose device number is ours now may have it still.
+
+    Raises `OSError` when it has for too long.
+    """
+    deadline = trio.current_time() + _MOMENT
+    while True:
+        try:
+            await listener.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or trio.current_time() > deadline:
+                raise
+            await trio.sleep(_MOMENT / 100)
+        else:
+            return
 
 
 async def _read_line(connection: trio.socket.SocketType) -> bytes:

@@ -16,8 +16,9 @@ from ostreefs.bisect.state import DEFAULT_NAME, VERBS, State, format_log, read_t
 from ostreefs.cli import bisecttext
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.logs import set_up_log
-from ostreefs.cli.output import complain, print_json, warn
+from ostreefs.cli.output import complain, print_json, print_lines, warn
 from ostreefs.cli.pagefile import check_page, open_page
+from ostreefs.cli.terminal import Terminal
 from ostreefs_store.model import Digest
 
 if TYPE_CHECKING:
@@ -274,11 +275,11 @@ def _make_report(session: Session) -> BisectionReport:
 
 def _visualize(session: Session, arguments: Arguments) -> int:
     report = _make_report(session)
-    left = [each for each in report.candidates if each.is_left]
     if arguments.json:
+        left = [each for each in report.candidates if each.is_left]
         print_json(bisecttext.describe_candidates(left))
     else:
-        print("\n".join(bisecttext.format_candidates(left, report)))
+        print_lines(bisecttext.format_graph(report, Terminal()))
     return 0
 
 

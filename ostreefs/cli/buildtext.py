@@ -12,12 +12,14 @@ from ostreefs.text import format_counts, format_growth, format_size, format_time
 from ostreefs_store.comparing.lanes import lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ostreefs.cli.graph import Line
     from ostreefs.cli.terminal import Terminal
     from ostreefs_store.comparing.ancestry import Ancestor
     from ostreefs_store.comparing.builds import Build, History, Names
+    from ostreefs_store.comparing.lanes import Key
+    from ostreefs_store.model import Digest
 
 _SHORT = 12
 _TITLES = ("COMMIT", "DATE", "VERSION", "SIZE", "GROWTH", "FILES", "PACKAGES")
@@ -91,13 +93,26 @@ def _justify(text: str, width: int, *, right: bool) -> str:
 def format_graph(ancestors: Sequence[Ancestor], names: Names, terminal: Terminal) -> Iterator[str]:
     """Commits as ``git log --graph --oneline --decorate`` shows them."""
     commits = {ancestor.digest: ancestor for ancestor in ancestors}
-    for digest, drawing in draw(lay_out((each.digest, each.parents) for each in ancestors)):
+
+    def tell(digest: Digest, used: int) -> str:
+        short = terminal.fit(digest.hex()[:_SHORT], used)
+        told = _format_told(commits[digest], names, terminal, used + len(short))
+        return f"{terminal.paint(short, YELLOW)}{told}"
+
+    return draw_beside([(each.digest, each.parents) for each in ancestors], tell, terminal)
+
+
+def draw_beside(
+    commits: Iterable[tuple[Key, Sequence[Key]]],
+    tell: Callable[[Key, int], str],
+    terminal: Terminal,
+) -> Iterator[str]:
+    """Commits with their lines; `tell` is what to write of one behind so many columns."""
+    for key, drawing in draw(lay_out(commits)):
         for line in drawing.above:
             yield _format_line(line, terminal)
         at = cut(drawing.at, _room(terminal, len(drawing.at)))
-        short = terminal.fit(digest.hex()[:_SHORT], len(at))
-        told = _format_told(commits[digest], names, terminal, len(at) + len(short))
-        yield f"{_format_line(at, terminal)}{terminal.paint(short, YELLOW)}{told}"
+        yield f"{_format_line(at, terminal)}{tell(key, len(at))}"
         for line in drawing.below:
             yield _format_line(line, terminal)
 

@@ -13,7 +13,7 @@ When = Literal["auto", "always", "never"]
 
 YELLOW = "33"
 GREEN = "1;32"
-RED = "31"
+RED = "1;31"
 LINES = ("31", "32", "33", "34", "35", "36")
 """The colours of lines that run side by side."""
 

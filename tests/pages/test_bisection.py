@@ -10,8 +10,8 @@ import pytest
 
 from ostreefs.bisect.report import BisectionReport
 from ostreefs.pages.bisection import clean_output, find_rounds, write_bisection_page
-from tests.pages.conftest import INJECTION, make_report
 from tests.pages.markup import Markup, check_page
+from tests.support.bisections import INJECTION, make_report
 
 
 def render(report: BisectionReport) -> Markup:

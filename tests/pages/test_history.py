@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from tests.pages.conftest import INJECTION
 from tests.pages.markup import check_page
+from tests.support.bisections import INJECTION
 from tests.support.commands import ostreefs_output
 
 

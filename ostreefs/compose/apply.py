@@ -270,8 +270,6 @@ class Composer:
             f"{path}: the base has no {name}: its files are root's"
             for name in sorted(accounts.unknown)
         ]
-        if rpm.capabilities:
-            self._notes.append(f"{path}: the capabilities of its files were not set")
         about = (rpm.name, rpm.version, rpm.architecture)
         self._note(PackageNote("rpm", *about, rpm.scripts, is_registered=False))
 

@@ -18,10 +18,12 @@ import struct
 import tarfile
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
+from ostreefs.compose.capabilities import NAME, parse_capabilities
 from ostreefs.compose.deb import Section
 from ostreefs.compose.errors import PackageError
 from ostreefs_store.comparing.rpmheader import Value, parse_tags
 from ostreefs_store.errors import ArchiveError
+from ostreefs_store.tar.tarmember import XATTR_RECORD
 from ostreefs_store.tar.tarstream import TarStream, open_stream
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class RpmFile(NamedTuple):
     target: bytes
     size: int
     link_of: tuple[int, int]
+    capabilities: str = ""
 
 
 class Rpm(NamedTuple):
@@ -72,7 +75,6 @@ class Rpm(NamedTuple):
     architecture: str
     files: tuple[RpmFile, ...]
     scripts: tuple[str, ...]
-    capabilities: tuple[bytes, ...]
     payload: IO[bytes]
 
 
@@ -135,7 +137,6 @@ def _parse(tags: dict[int, Value], payload: IO[bytes], path: str) -> Rpm:
         _texts(tags, _ARCH)[0],
         tuple(_iter_files(tags)),
         tuple(name for tag, name in _SCRIPTS.items() if tag in tags),
-        tuple(text for text in _strings(tags, _CAPABILITIES) if text),
         payload,
     )
 
@@ -146,11 +147,13 @@ def _iter_files(tags: dict[int, Value]) -> Iterator[RpmFile]:
     modes, rdevs = _numbers(tags, _MODES), _numbers(tags, _RDEVS)
     sizes = _numbers(tags, _LONG_SIZES) or _numbers(tags, _SIZES)
     inodes, devices = _numbers(tags, _INODES), _numbers(tags, _DEVICES)
-    for i, base in enumerate(_strings(tags, _BASES)):
+    names = _strings(tags, _BASES)
+    capabilities = _texts(tags, _CAPABILITIES) or ("",) * len(names)
+    for i, base in enumerate(names):
         path = (folders[folder_of[i]] + base).lstrip(b"/")
         link_of = devices[i], inodes[i]
         facts = (modes[i], users[i], groups[i], rdevs[i], targets[i], sizes[i], link_of)
-        yield RpmFile(path, *facts)
+        yield RpmFile(path, *facts, capabilities[i])
 
 
 def _numbers(tags: dict[int, Value], tag: int) -> tuple[int, ...]:
@@ -318,6 +321,12 @@ class _Converter:
         info = tarfile.TarInfo(os.fsdecode(file.path))
         info.mode = stat.S_IMODE(file.mode)
         info.uid, info.gid = self._find_uid(file.user), self._find_gid(file.group)
+        if file.capabilities and stat.S_ISREG(file.mode):
+            try:
+                value = parse_capabilities(file.capabilities)
+            except ValueError as error:
+                raise ArchiveError(str(error), member=file.path) from None
+            info.pax_headers = {XATTR_RECORD + NAME: value.decode("utf-8", "surrogateescape")}
         return info
 
 

@@ -224,6 +224,7 @@ def test_an_rpm(cli: Cli, tmp_path: Path, payload: str) -> None:
         "ln -s hello %{buildroot}/usr/bin/link\n"
         "mkdir -p %{buildroot}/var/lib/hello; touch %{buildroot}/usr/lib/empty\n",
         listed="/usr/bin/*\n/usr/lib/*\n%attr(4755,daemon,adm) /usr/bin/su\n"
+        "%caps(cap_net_raw,cap_setuid=ep) /usr/bin/hello\n"
         "%attr(0640,nobody-has-it,root) /usr/lib/empty\n%dir %attr(2750,root,adm) /var/lib/hello\n"
         "%post\nexit 1\n",
         payload=payload,
@@ -232,10 +233,14 @@ def test_an_rpm(cli: Cli, tmp_path: Path, payload: str) -> None:
     assert done.returncode == 0, done
     for words in ("%post) were not run", "no user nobody-has-it", "rpm database does not list"):
         assert words in done.stderr.decode()
-    found = {
-        item["path"]: (item["mode"], item["uid"], item["gid"])
-        for item in cli.json("ls", "-R", "mine", "/")
-    }
+    listed = cli.json("ls", "-R", "mine", "/")
+    found = {item["path"]: (item["mode"], item["uid"], item["gid"]) for item in listed}
+    xattrs = {item["path"]: item["xattrs"] for item in listed}
+    assert (
+        xattrs["/usr/bin/also"]
+        == xattrs["/usr/bin/hello"]
+        == {"security.capability": "0100000280200000000000000000000000000000"}
+    )
     assert found["/usr/bin/su"] == ("4755", 1, 4)
     assert found["/usr/lib/empty"] == ("0640", 0, 0)
     assert found["/var/lib/hello"] == ("2750", 0, 4)

@@ -71,7 +71,7 @@ def cpio(members: list[Member], *, is_stripped: bool = False) -> bytes:
 
 
 def tar_of(payload: bytes, files: tuple[RpmFile, ...] = FILES) -> io.BytesIO:
-    rpm = Rpm("x", "1", "noarch", files, (), (), cast("IO[bytes]", io.BytesIO(payload)))
+    rpm = Rpm("x", "1", "noarch", files, (), cast("IO[bytes]", io.BytesIO(payload)))
     stream = TarOfRpm(rpm, {"user": 7}.__getitem__, {"group": 8}.__getitem__)
     data = b""
     while piece := stream.read(100):

@@ -150,7 +150,8 @@ def _raise_abort(command: Command, status: int) -> None:
 
 
 def _run(place: Path, commit: Digest, command: Command) -> _Result:
-    variables = {"OSTREEFS_COMMIT": commit.hex(), "OSTREEFS_MOUNT": str(place)}
+    seen_at = "/" if command.in_tree else str(place)
+    variables = {"OSTREEFS_COMMIT": commit.hex(), "OSTREEFS_MOUNT": seen_at}
     with recording(command.echo) as kept:
         began = time.monotonic()
         if command.in_tree:

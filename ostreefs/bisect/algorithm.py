@@ -246,6 +246,18 @@ def simplify(parents: Parents, settled: Settled, kinds: Sequence[Hashable]) -> S
     return Simplified(sorted(reached), simple, bad, members)
 
 
+def find_possible(
+    parents: Parents, judged: Judged, kinds: Sequence[Hashable] | None = None
+) -> list[int]:
+    """The commits that `decide` would still give as the first bad one, in order."""
+    if kinds is None:
+        return find_candidates(parents, judged.bad, judged.goods)
+    settled = settle(parents, judged, kinds)
+    if isinstance(settled, NoDifference):
+        return []
+    return simplify(parents, settled, kinds).commits
+
+
 # ---- choosing ----
 
 

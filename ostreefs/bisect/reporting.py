@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs.bisect.algorithm import Found, Next, OnlySkipped, find_candidates
+from ostreefs.bisect.algorithm import Found, Next, OnlySkipped, find_possible
 from ostreefs.bisect.report import (
     BisectionReport,
     Candidate,
@@ -95,7 +95,7 @@ def _describe_candidates(
     verdicts = step.state.verdicts
     shown = {graph.numbers[each] for each in held if each in graph.numbers}
     equals = _find_equals(step.state, graph, kinds)
-    left = _find_left(step, graph)
+    left = _find_left(step, graph, kinds)
     found: list[Candidate] = []
     for number in sorted(shown, reverse=True):
         digest, commit = graph.ids[number], graph.commits[number]
@@ -133,14 +133,13 @@ def _find_equals(state: State, graph: Graph, kinds: list[Hashable] | None) -> di
     return {number: marks[kind] for number, kind in enumerate(kinds) if kind in marks}
 
 
-def _find_left(step: Step, graph: Graph) -> set[int]:
+def _find_left(step: Step, graph: Graph, kinds: list[Hashable] | None) -> set[int]:
     """The commits that could still be the first bad one."""
     if step.decision is None:
         return set()
     if not isinstance(step.decision, Next):
         return {graph.numbers[each] for each in step.commits}
-    judged = judged_of(step.state, graph)
-    return set(find_candidates(graph.parents, judged.bad, judged.goods))
+    return set(find_possible(graph.parents, judged_of(step.state, graph), kinds))
 
 
 # ---- what a commit changed ----

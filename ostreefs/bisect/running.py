@@ -175,8 +175,9 @@ def _run_in_tree(place: Path, words: Sequence[str], variables: dict[str, str]) -
     from ostreefs.sandbox.options import SandboxOptions  # noqa: PLC0415 -- see above
     from ostreefs.sandbox.run import run_in_tree  # noqa: PLC0415 -- see above
 
+    options = SandboxOptions(environment=tuple(variables.items()), directory="/")
     try:
-        return run_in_tree(place, words, SandboxOptions(environment=tuple(variables.items())))
+        return run_in_tree(place, words, options)
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.status

@@ -15,6 +15,7 @@ from ostreefs.bisect.algorithm import (
     Unrelated,
     decide,
     estimate_steps,
+    find_possible,
     merge_bases,
     skip_away,
 )
@@ -83,6 +84,7 @@ def test_kinds_are_divided_like_commits() -> None:
     """0-7 are of one kind, 8 and 9, 10 and 11, 12 and 13, 14 and 15 of four others."""
     kinds = [0] * 8 + [n // 2 for n in range(8, 16)]
     assert decide(LINE, judged(15, 0), kinds) == Next(10, left=1, steps=1)
+    assert find_possible(LINE, judged(15, 0), kinds) == [8, 10, 12, 14]
     assert decide(LINE, judged(11, 9), kinds) == Found(10)
     assert decide(LINE, judged(11, 0), kinds) == Next(8, left=0, steps=1)
 

@@ -233,14 +233,15 @@ _ostreefs_verb() {
             words='none'
             ;;
         admin)
-            options+='--sysroot --modern --bootloader --os --retain --no-prune --dry-run --not-as-default --karg-none --karg-proc-cmdline --karg --karg-append --karg-delete --allow-downgrade --check -u --unpin '
+            options+='--sysroot --modern --bootloader --os --retain --no-prune --dry-run --not-as-default --karg-none --karg-proc-cmdline --karg --karg-append --karg-delete --allow-downgrade --check -u --unpin --repair --from '
             values[--sysroot]='none'
             values[--bootloader]='words none bls'
             values[--os]='none'
             values[--karg]='none'
             values[--karg-append]='none'
             values[--karg-delete]='none'
-            words=$'words init-fs os-init deploy upgrade switch status rollback set-default undeploy pin unpin kargs cleanup\nrefs\nnone'
+            values[--from]='directories'
+            words=$'words init-fs os-init deploy upgrade switch status rollback set-default undeploy pin unpin kargs verify diff cleanup\nrefs\nnone'
             ;;
     esac
 }

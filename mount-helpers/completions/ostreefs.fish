@@ -286,5 +286,7 @@ complete -c ostreefs -n '__ostreefs_at admin' -l karg-delete -r -f -d 'take out 
 complete -c ostreefs -n '__ostreefs_at admin' -l allow-downgrade -d 'also to a commit with an older timestamp'
 complete -c ostreefs -n '__ostreefs_at admin' -l check -d 'only say whether there is something newer'
 complete -c ostreefs -n '__ostreefs_at admin' -s u -l unpin -d 'let it go in its turn'
-complete -c ostreefs -n '__ostreefs_at admin -eq 0' -f -a 'init-fs os-init deploy upgrade switch status rollback set-default undeploy pin unpin kargs cleanup'
+complete -c ostreefs -n '__ostreefs_at admin' -l repair -d 'make deployments what their commits say'
+complete -c ostreefs -n '__ostreefs_at admin' -l from -r -f -a '(__fish_complete_directories)' -d 'look here for copies of what is damaged in the repository, too (may be repeated)'
+complete -c ostreefs -n '__ostreefs_at admin -eq 0' -f -a 'init-fs os-init deploy upgrade switch status rollback set-default undeploy pin unpin kargs verify diff cleanup'
 complete -c ostreefs -n '__ostreefs_at admin -eq 1' -f -a '(__ostreefs_refs)'

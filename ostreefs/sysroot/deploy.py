@@ -112,11 +112,16 @@ def plan_deployment(session: Session, request: Request) -> Plan:
 def _find_kernel(session: Session, snapshot: Snapshot, commit: Commit) -> Kernel | None:
     if not session.loader.needs_kernel:
         return None
-    version = commit.metadata.get(_LINUX)
-    kernel = find_kernel(snapshot, commit.root, version if isinstance(version, str) else None)
+    kernel = find_kernel_of(snapshot, commit)
     if kernel is None:
         raise NoKernelError("it has no kernel")
     return kernel
+
+
+def find_kernel_of(snapshot: Snapshot, commit: Commit) -> Kernel | None:
+    """The kernel of a commit, which its metadata may name. Raises `NoKernelError` as there."""
+    version = commit.metadata.get(_LINUX)
+    return find_kernel(snapshot, commit.root, version if isinstance(version, str) else None)
 
 
 def deploy(

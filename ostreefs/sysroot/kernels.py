@@ -27,7 +27,7 @@ from ostreefs_store.model import Digest, RegularFile, Tree
 from ostreefs_store.traverse import find_node, iter_children
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from ostreefs.sysroot.layout import Sysroot
@@ -170,6 +170,44 @@ def _copy(repository: Repository, part: Part, target: Path) -> None:
     finally:
         os.close(source)
         os.close(copy)
+
+
+def find_damaged(sysroot: Sysroot, kernel: Kernel) -> list[str]:
+    """The files of a copy that are missing, or are not what the commit says."""
+    folder = sysroot.boot / FOLDER / kernel.folder
+    return [name for name, part in kernel.parts.items() if not _is_whole(folder / name, part)]
+
+
+def _is_whole(path: Path, part: Part) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        is_sized = os.fstat(fd).st_size == part.file.size
+        return is_sized and hash_file(fd, part.file.size) == part.file.content
+    finally:
+        os.close(fd)
+
+
+def replace_parts(
+    sysroot: Sysroot, repository: Repository, kernel: Kernel, names: Iterable[str]
+) -> None:
+    """Copy files of a kernel anew, each in one step. Raises as `ensure_copy`."""
+    folder = sysroot.boot / FOLDER / kernel.folder
+    for name in names:
+        durable.ensure_directory(folder.parent)
+        durable.ensure_directory(folder)
+        temporary = folder / durable.temporary_name(".tmp-")
+        try:
+            _copy(repository, kernel.parts[name], temporary)
+            durable.trace("kernel:copied")
+            temporary.rename(folder / name)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        for path in (folder, folder.parent):
+            durable.sync_directory(path)
 
 
 def remove_copies(sysroot: Sysroot, used: Collection[str]) -> list[str]:

@@ -21,7 +21,7 @@ from tests.support.sysroots import (
     remove_sysroot,
     state_of,
 )
-from tests.support.trees import list_tree, write
+from tests.support.trees import list_tree, remove_tree, write
 
 
 class Admin:
@@ -350,6 +350,76 @@ def test_a_damaged_origin(admin: Admin) -> None:
     admin("undeploy", "1")
     assert admin.names == (first,)
     assert litter_of(admin.sysroot) == []
+
+
+def test_verify_and_repair(admin: Admin, tmp_path: Path) -> None:
+    """What was changed through a hard link, deleted, added and given another mode."""
+    for version in "12":
+        admin.release(version)
+        admin("deploy", "demo/stable")
+    second, first = admin.names
+    assert admin("verify") == f"{second}: whole\n{first}: whole\n"
+    path = admin.sysroot.deployment(second)
+    with (path / "usr/bin/tool").open("r+b") as tool:  # the inode of both deployments
+        tool.write(b"THE")
+    (path / "etc/os-release").unlink()
+    write(path / "usr/extra/file", b"not of the release")
+    (path / "usr/lib/modules").chmod(0o700)
+    (path / "usr/lib/version").unlink()
+    (path / "usr/lib/version").symlink_to("/etc/passwd")
+    copy = next((admin.sysroot.boot / "ostreefs").glob("*/vmlinuz"))
+    copy.write_bytes(b"bad")
+    done = admin.cli.run(*admin.words("verify"), repository=False)
+    assert done.returncode == 3
+    found = done.stdout.decode().splitlines()
+    assert "    M    /usr/bin/tool" in found
+    assert "    D    /etc/os-release" in found
+    assert {"    A    /usr/extra", "    A    /usr/extra/file"} <= set(found)
+    assert "    Mm   /usr/lib/modules" in found
+    assert found.count("    M    /usr/bin/tool") == 2
+    assert "    its copy of vmlinuz in boot is damaged" in found
+    # without a copy of the content one thing remains
+    done = admin.cli.run(*admin.words("verify", "--repair"), repository=False)
+    assert done.returncode == 3
+    assert done.stdout.decode().splitlines() == [
+        *(f"{second}: damaged", "    M    /usr/bin/tool"),
+        *(f"{first}: damaged", "    M    /usr/bin/tool"),
+    ]
+    assert b"no whole copy of its content was found" in done.stderr
+    write(tmp_path / "backup/tool", release_files("2")["usr/bin/tool"])
+    said = admin("verify", "--repair", f"--from={tmp_path}/backup")
+    assert said == f"{second}: whole\n{first}: whole\n"
+    assert (path / "usr/bin/tool").stat().st_nlink == 3
+    document = admin.json("verify", "1")
+    assert [item["name"] for item in document["deployments"]] == [first]
+    assert document["deployments"][0]["whole"] is True
+    assert litter_of(admin.sysroot) == []
+
+
+def test_whole_directories_come_back(admin: Admin) -> None:
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    path = state_of(admin.sysroot).deployments[0].path
+    before = list_tree(path)
+    remove_tree(path / "usr/lib")
+    (path / "usr/lib").symlink_to("/etc")
+    remove_tree(path / "usr/bin")
+    (path / "var").chmod(0o700)
+    outside = set(os.listdir("/etc"))
+    assert admin("verify", "--repair", "0").endswith(": whole\n")
+    assert list_tree(path) == before
+    assert set(os.listdir("/etc")) == outside
+
+
+def test_diff(admin: Admin) -> None:
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    assert "A    /sysroot\n" in admin("diff")
+    paths = [item["path"] for item in admin.json("diff", "0")["changes"]]
+    assert paths == [
+        f"/{name}"
+        for name in ["boot", "dev", "home", "proc", "run", "sys", "sysroot", "tmp", "var"]
+    ]
 
 
 def test_lost_order(admin: Admin) -> None:

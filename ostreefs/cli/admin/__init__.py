@@ -21,6 +21,8 @@ ADMIN_VERBS = {
     "pin": ("change", "Keep a deployment whatever comes"),
     "unpin": ("change", "Let a pinned deployment go in its turn"),
     "kargs": ("change", "Show and change the kernel's arguments of a deployment"),
+    "verify": ("verify", "Compare deployments with their commits"),
+    "diff": ("verify", "Show what a deployment changes against its release"),
     "cleanup": ("change", "Delete what no deployment needs"),
 }
 """Verb of `admin` -> (module of this package, what it does)."""

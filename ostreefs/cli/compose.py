@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 _RECIPE_KEY = "compose.recipe"
 _SUBJECT_STEPS = 3
+_SUBJECT_STEP = 60
+"""Characters of one step that a subject shows."""
+
 _STEPS: dict[str, tuple[str, Callable[[str], Step], str]] = {
     "--overlay": (
         "REV[:SUBPATH][=>DEST]",
@@ -195,7 +198,8 @@ def _write_recipe(path: str, recipe: Recipe) -> None:
 
 def _describe(order: Order) -> str:
     """A subject for those who give none."""
-    shown = [step.label.partition(" ")[2] for step in order.steps[:_SUBJECT_STEPS]]
+    labels = [step.label.partition(" ")[2] for step in order.steps[:_SUBJECT_STEPS]]
+    shown = [s if len(s) <= _SUBJECT_STEP else f"{s[: _SUBJECT_STEP - 1]}…" for s in labels]
     more = [f"{len(order.steps) - _SUBJECT_STEPS} more"] * (len(order.steps) > _SUBJECT_STEPS)
     return " + ".join([order.base, *shown, *more]).replace("\n", " ")
 

@@ -302,7 +302,11 @@ def test_what_cannot_be_meant(cli: Cli, tmp_path: Path) -> None:
     assert "leads upwards" in cli.fails(*words, "--overlay=mesa=>/../x", status=2)
     assert "No such file" in cli.fails(*words, "--dir", tmp_path / "nope")
     assert "No such file" in cli.fails(*words, "--deb", tmp_path / "nope")
+    deb = make_deb(tmp_path, {"usr/share/x": "x"})
     recipe = tmp_path / "r.toml"
+    recipe.write_text(f'base = "os"\n[[step]]\ndeb = "{deb.name}"\ndigest = "{"ab" * 32}"\n')
+    error = cli.fails("compose", "--recipe", recipe, "-b", "mine")
+    assert f"{deb}: it is not the file of the recipe" in error
     recipe.write_text('base = "os"\nbrunch = "x"\n')
     assert f"{recipe}:2: unknown key 'brunch'" in cli.fails("compose", "--recipe", recipe)
     assert cli.lines("refs") == ["mesa", "os"]

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from ostreefs.compose import dpkg
@@ -23,6 +20,7 @@ from ostreefs.compose.conflicts import Ledger
 from ostreefs.compose.deb import read_deb
 from ostreefs.compose.errors import ConflictError, PackageError, StepError
 from ostreefs.compose.rpm import TarOfRpm, read_rpm
+from ostreefs.compose.scratch import scratch_directory
 from ostreefs.compose.steps import Directory, Order, Overlay, PackageFile, Run
 from ostreefs.compose.tree import MadeTree
 from ostreefs_store.batch import Batch
@@ -36,6 +34,7 @@ from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ostreefs.compose.conflicts import Conflict
     from ostreefs.compose.deb import Deb
@@ -345,13 +344,3 @@ def _find(tree: MadeTree, step: Overlay | Directory, path: str) -> Place:
         raise StepError(
             step.label, str(error), hint="name a directory, or a new name in one"
         ) from None
-
-
-@contextmanager
-def scratch_directory() -> Iterator[Path]:
-    """A directory for an overlay, on a disk and not in memory; deleted afterwards."""
-    made = Path(tempfile.mkdtemp(prefix="ostreefs-compose-", dir="/var/tmp"))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)

@@ -82,7 +82,8 @@ def run(session: Session, state: State, command: Command, tell: Callable[[Step],
         session.show(step)
         while isinstance(step.decision, Next):
             tell(step)
-            step = session.judge(step.state, [_test(session, step.state, command)])
+            step = session.advance(step.state, [_test(session, step.state, command)])
+            session.show(step)
     return step
 
 

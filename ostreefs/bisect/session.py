@@ -6,7 +6,7 @@ A step is noted in one transaction of the index, and then its candidate is shown
 - dying before the transaction ends has changed nothing;
 - dying after it leaves a bisection that knows what is to be tested, and a mount that shows
   something else, or none. The next verdict that names no commit looks at the mount first: it is
-  refused when another commit was shown, and the right one is shown then.
+  refused when another commit was shown, or the right one never was, and that is shown then.
 
 Nothing is noted that leads to an error. Whoever changes a bisection says which state he has read;
 when that is no longer the present one, he is told so.
@@ -142,9 +142,15 @@ class Session:
 
         Raises `BisectError` when nothing follows from them; nothing is noted then.
         """
-        step = self.advance(state, verdicts)
+        return self.present(self.advance(state, verdicts))
+
+    def present(self, step: Step) -> Step:
+        """Show a person what is to be tested, and note that. Raises `MountError`."""
         self.show(step)
-        return step
+        if step.state.current is None:
+            return step
+        shown = msgspec.structs.replace(step.state, was_shown=True)
+        return step._replace(state=self.save(step.state, shown))
 
     def advance(self, state: State, verdicts: Sequence[Verdict]) -> Step:
         """`judge` without the mount."""
@@ -181,18 +187,20 @@ class Session:
     def check_shown(self, state: State) -> str | None:
         """Make sure that what was tested is what should have been; what of it was damaged.
 
-        Raises `BisectError` when the mount showed another commit; it shows the right one then.
+        Raises `BisectError` when the mount showed another commit, or there is none and never was
+        one that showed this; it shows the right one then.
         """
         assert state.current is not None
         shown = self.shown(state)
         seen = shown.find()
-        if seen is None:  # a reboot, perhaps
-            return None
         wanted = state.current.hex()
-        if seen.commit != wanted:
+        if seen is None and state.was_shown:  # before a reboot, perhaps
+            return None
+        if seen is None or seen.commit != wanted:
             shown.show(wanted)
+            found = "nothing" if seen is None else seen.commit[:12]
             raise BisectError(
-                f"{shown.place} showed {seen.commit[:12]}, but {wanted[:12]} is to be tested",
+                f"{shown.place} showed {found}, but {wanted[:12]} is to be tested",
                 hint="it shows that now: test it, or name the commit that you have tested",
             )
         return seen.damage
@@ -338,7 +346,10 @@ def _with_current(state: State, graph: Graph | None, decision: Decision | None) 
     if graph is not None and isinstance(decision, Next):
         current = graph.ids[decision.commit]
         is_merge_base = decision.is_merge_base
-    return msgspec.structs.replace(state, current=current, is_merge_base=is_merge_base)
+    was_shown = state.was_shown and current == state.current
+    return msgspec.structs.replace(
+        state, current=current, is_merge_base=is_merge_base, was_shown=was_shown
+    )
 
 
 def _find_damage(

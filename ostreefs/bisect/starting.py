@@ -84,11 +84,10 @@ def start(session: Session, options: Start, later: Sequence[Line] = (), log: str
             remove_place(place)
         raise
     try:
-        session.show(step)
+        return session.present(step)
     except StoreError:
         session.reset()
         raise
-    return step
 
 
 def _new_state(options: Start) -> State:

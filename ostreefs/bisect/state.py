@@ -86,6 +86,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The commit that is to be tested."""
     is_merge_base: bool = False
     """Whether that is a merge base that has to be good."""
+    was_shown: bool = False
+    """Whether it was shown to a person, who may judge it when the mount is gone."""
     command: str = ""
     """What `run` was last given."""
 

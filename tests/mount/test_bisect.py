@@ -197,6 +197,14 @@ def test_a_verdict_on_what_was_not_shown(ours: Builds) -> None:
     assert ours.shown() != number
     assert len(ours.json("log")["verdicts"]) == 3, "nothing was noted"
     ours.ok("bad")
+    number = ours.shown()
+    state = session.read_state()
+    assert state.current is not None
+    session.advance(state, [Verdict("good", Digest(state.current))])
+    unmount(ours.mount)
+    assert "showed nothing, but " in ours.fails("bad")
+    assert ours.shown() != number
+    ours.ok("bad")
 
 
 def test_an_interrupted_run_goes_on_later(builds: Builds) -> None:

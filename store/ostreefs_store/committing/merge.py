@@ -104,7 +104,7 @@ class Merger:
         for directory in reversed(done):  # leaves first
             for name, child in directory.pending:
                 directory.entries[name] = TreeEntry(name, True, child.digest)
-            entries = tuple(entry for _, entry in sorted(directory.entries.items()))
+            entries = tuple(map(directory.entries.__getitem__, sorted(directory.entries)))
             head = directory.head
             tree_object = Tree(head.mode, head.uid, head.gid, head.xattrs, entries)
             directory.digest = self._batch.add_tree(self._snapshot, tree_object)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -162,6 +162,8 @@ class _Server(NamedTuple):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self.statistics.write_regularly)
+                nursery.start_soon(self._serve, nursery.cancel_scope)
+                await self._make_root_known()
                 device = find_device(self.mount_point)
                 if device is not None:
                     await nursery.start(self.live.answer_requests, device)
@@ -172,9 +174,20 @@ class _Server(NamedTuple):
                 ready()
                 nursery.start_soon(keep_telling)
                 nursery.start_soon(self.live.forget_what_passed)
-                await self.session.serve()
-                nursery.cancel_scope.cancel()
         await self.statistics.write()
+
+    async def _serve(self, everything: trio.CancelScope) -> None:
+        await self.session.serve()
+        everything.cancel()
+
+    async def _make_root_known(self) -> None:
+        """Have the kernel ask for the attributes of the root, before it is told to forget them.
+
+        Until then it takes the root for a directory of mode 0. An answer that is overtaken by a
+        `switch` it drops, so whoever looked first at that moment would be told EACCES.
+        """
+        with suppress(OSError):  # it may have been taken down by now
+            await trio.to_thread.run_sync(os.stat, self.mount_point, abandon_on_cancel=True)
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         await obey(

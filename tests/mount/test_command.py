@@ -22,6 +22,7 @@ from tests.support.commands import (
     command,
     complaint,
     ostreefs,
+    ostreefs_output,
     output,
     run,
 )
@@ -545,6 +546,19 @@ def test_file_of_statistics(small_repository: Path, tmp_path: Path) -> None:
     found = json.loads(stats.read_text())["requests"]
     assert found["open"]["count"] == 1
     assert found["lookup"]["count"] >= 4
+
+
+def test_the_root_is_known_when_the_mount_is_ready(small_repository: Path, tmp_path: Path) -> None:
+    """Else a switch at the first look would have the kernel take it for one that is closed."""
+    stats, mnt = tmp_path / "stats", tmp_path / "mnt"
+    mnt.mkdir()
+    repo = ("--json", "--repo", small_repository)
+    said = ostreefs_output(*repo, "mount", "-o", f"stats={stats}", "main", mnt)
+    try:
+        os.kill(json.loads(said)["pid"], signal.SIGUSR1)
+        wait_until(lambda: "getattr" in json.loads(stats.read_text())["requests"], "the counters")
+    finally:
+        clean_up(mnt, None)
 
 
 @pytest.mark.parametrize(

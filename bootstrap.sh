@@ -35,7 +35,7 @@ packages='fuse3 libfuse3-dev pkg-config gcc libc6-dev'
 # Names that some releases do not have; what needs them does without.
 optional=''
 if [ "$kind" = test ]; then
-    packages="$packages attr acl rsync tar xz-utils zstd bzip2 libarchive-tools diffutils strace fuse-overlayfs shellcheck e2fsprogs util-linux make systemd zsh fish rpm"
+    packages="$packages attr acl rsync tar xz-utils zstd bzip2 libarchive-tools diffutils strace fuse-overlayfs bubblewrap busybox-static shellcheck e2fsprogs util-linux make systemd zsh fish rpm"
     optional='b3sum shfmt chromium'
 fi
 

@@ -43,7 +43,7 @@ _ostreefs_candidates() {
 _ostreefs_global() {
     options+='-h --help --repo --json -v --verbose --version '
     values[--repo]='directories'
-    verbs='init commit compose log history show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect mounts admin'
+    verbs='init commit compose log history show rev-parse refs reset ls cat checkout export diff checksum fsck df prune pin config mount switch umount bisect run shell mounts admin'
 }
 
 _ostreefs_verb() {
@@ -228,6 +228,28 @@ _ostreefs_verb() {
             values[-o]='mount-options'
             values[--html]='files'
             words=$'words start bad good new old skip run log replay visualize view report terms reset\nrefs'
+            ;;
+        run)
+            options+='--rw --upper --no-home --var --network --no-network --bind --ro-bind --env --chdir --user '
+            values[--upper]='directories'
+            values[--var]='directories'
+            values[--bind]='files'
+            values[--ro-bind]='files'
+            values[--env]='none'
+            values[--chdir]='directories'
+            values[--user]='none'
+            words=$'refs\nnone'
+            ;;
+        shell)
+            options+='--rw --upper --no-home --var --network --no-network --bind --ro-bind --env --chdir --user '
+            values[--upper]='directories'
+            values[--var]='directories'
+            values[--bind]='files'
+            values[--ro-bind]='files'
+            values[--env]='none'
+            values[--chdir]='directories'
+            values[--user]='none'
+            words=$'refs\nnone'
             ;;
         mounts)
             words='none'

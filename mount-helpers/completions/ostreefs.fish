@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --body --body-file --bootloader --branch --changes --color --compress --create --deb --delete-commit --depth --dir --from --from-file --good --html --karg --karg-append --karg-delete --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --os --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --rpm --run --since --skip-list --statoverride --subject --subpath --sysroot --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --bind --body --body-file --bootloader --branch --changes --chdir --color --compress --create --deb --delete-commit --depth --dir --env --from --from-file --good --html --karg --karg-append --karg-delete --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --os --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --ro-bind --rpm --run --since --skip-list --statoverride --subject --subpath --sysroot --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --user --var --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -266,6 +266,34 @@ complete -c ostreefs -n '__ostreefs_at bisect' -l in-tree -d 'run: inside the ca
 complete -c ostreefs -n '__ostreefs_at bisect' -l html -r -F -d 'report: write a page with the history as a picture'
 complete -c ostreefs -n '__ostreefs_at bisect -eq 0' -f -a 'start bad good new old skip run log replay visualize view report terms reset'
 complete -c ostreefs -n '__ostreefs_at bisect -ge 1' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a run -d 'Run a command inside a commit'
+complete -c ostreefs -n '__ostreefs_at run' -l rw -d 'let it write everywhere, and throw that away'
+complete -c ostreefs -n '__ostreefs_at run' -l upper -r -f -a '(__fish_complete_directories)' -d 'with --rw, keep what it writes there'
+complete -c ostreefs -n '__ostreefs_at run' -l no-home -d 'without the real /home'
+complete -c ostreefs -n '__ostreefs_at run' -l var -r -f -a '(__fish_complete_directories)' -d 'a directory for /var, instead of a private one'
+complete -c ostreefs -n '__ostreefs_at run' -l network -d 'with this machine\'s network (the default)'
+complete -c ostreefs -n '__ostreefs_at run' -l no-network -d 'without any network'
+complete -c ostreefs -n '__ostreefs_at run' -l bind -r -F -d 'show SRC, writable'
+complete -c ostreefs -n '__ostreefs_at run' -l ro-bind -r -F -d 'show SRC, read-only'
+complete -c ostreefs -n '__ostreefs_at run' -l env -r -f -d 'set a variable'
+complete -c ostreefs -n '__ostreefs_at run' -l chdir -r -f -a '(__fish_complete_directories)' -d 'start there'
+complete -c ostreefs -n '__ostreefs_at run' -l user -r -f -d 'run it as somebody else'
+complete -c ostreefs -n '__ostreefs_at run -eq 0' -f -a '(__ostreefs_refs)'
+
+complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a shell -d 'Start a shell inside a commit'
+complete -c ostreefs -n '__ostreefs_at shell' -l rw -d 'let it write everywhere, and throw that away'
+complete -c ostreefs -n '__ostreefs_at shell' -l upper -r -f -a '(__fish_complete_directories)' -d 'with --rw, keep what it writes there'
+complete -c ostreefs -n '__ostreefs_at shell' -l no-home -d 'without the real /home'
+complete -c ostreefs -n '__ostreefs_at shell' -l var -r -f -a '(__fish_complete_directories)' -d 'a directory for /var, instead of a private one'
+complete -c ostreefs -n '__ostreefs_at shell' -l network -d 'with this machine\'s network (the default)'
+complete -c ostreefs -n '__ostreefs_at shell' -l no-network -d 'without any network'
+complete -c ostreefs -n '__ostreefs_at shell' -l bind -r -F -d 'show SRC, writable'
+complete -c ostreefs -n '__ostreefs_at shell' -l ro-bind -r -F -d 'show SRC, read-only'
+complete -c ostreefs -n '__ostreefs_at shell' -l env -r -f -d 'set a variable'
+complete -c ostreefs -n '__ostreefs_at shell' -l chdir -r -f -a '(__fish_complete_directories)' -d 'start there'
+complete -c ostreefs -n '__ostreefs_at shell' -l user -r -f -d 'run it as somebody else'
+complete -c ostreefs -n '__ostreefs_at shell -eq 0' -f -a '(__ostreefs_refs)'
 
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a mounts -d 'List what is mounted where, and who serves it'
 

@@ -31,6 +31,7 @@ KINDS = {
     "REV|DIR": "refs-or-files",
     "REV[:SUBPATH][=>DEST]": "refs",
     "REV|NAME": "refs",
+    "SRC[:DST]": "files",
 }
 """What a metavar stands for; of any other nothing is known."""
 

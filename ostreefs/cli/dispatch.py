@@ -62,6 +62,8 @@ VERBS = {
     "switch": ("mount", "Let a live mount show another commit"),
     "umount": ("mount", "Take down a mount"),
     "bisect": ("bisect", "Find the commit that broke something"),
+    "run": ("run", "Run a command inside a commit"),
+    "shell": ("run", "Start a shell inside a commit"),
     "mounts": ("mounts", "List what is mounted where, and who serves it"),
     "admin": ("admin", "Deploy commits, and choose what the machine boots"),
 }

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.fuse.mounts import (
     SCRATCH_SOURCE,
+    Mount,
     MountError,
     errno_of_statfs,
     find_mount,
@@ -60,7 +61,7 @@ def prepare(upper: Path | None) -> Scratch:
     """
     if os.geteuid() != 0 and shutil.which("fuse-overlayfs") is None:
         raise MountError(
-            "mount --rw needs fuse-overlayfs for users other than root",
+            "a writable layer needs fuse-overlayfs for users other than root",
             hint="install the package fuse-overlayfs",
         )
     if upper is not None and upper.exists() and not upper.is_dir():
@@ -84,6 +85,17 @@ def prepare(upper: Path | None) -> Scratch:
 
 def put_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> None:
     """Mount the overlay, and detach the mount below. Raises `MountError`; nothing is left then."""
+    try:
+        overlay = lay_over(scratch, mount_point, options)
+        lower = find_mount(scratch.lower)
+        if lower is not None:
+            write_record(scratch.base, overlay, lower)
+    finally:
+        unmount(scratch.lower, lazy=True)
+
+
+def lay_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> Mount:
+    """Mount the overlay, over whatever `lower` is. Raises `MountError`."""
     layers = ",".join(
         f"{name}={_escape(path)}"
         for name, path in (
@@ -112,12 +124,8 @@ def put_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> N
     )
     reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
     overlay = find_mount(mount_point) if done.returncode == 0 else None
-    lower = find_mount(scratch.lower)
-    if overlay is not None and lower is not None:
-        write_record(scratch.base, overlay, lower)
-    unmount(scratch.lower, lazy=True)
     if overlay is not None:
-        return
+        return overlay
     raise MountError(
         f"cannot put a writable layer over {mount_point}: {reason[0]}",
         hint="the upper directory must be on a disk of its own kind: not on an overlay or FUSE",
@@ -136,12 +144,12 @@ def serving(scratch: Scratch) -> Iterator[None]:
         yield
     except BaseException:
         if read_record(scratch.base) is None:
-            _clean_up(scratch)
+            delete_temporary(scratch)
         raise
     record = read_record(scratch.base)
     overlay = None if record is None else find_overlay(record)
     if overlay is None or errno_of_statfs(overlay, _PATIENCE) == 0:
-        _clean_up(scratch)
+        delete_temporary(scratch)
 
 
 def take_down_over(scratch: Scratch) -> None:
@@ -153,7 +161,8 @@ def take_down_over(scratch: Scratch) -> None:
             take_down(overlay, lazy=True)
 
 
-def _clean_up(scratch: Scratch) -> None:
+def delete_temporary(scratch: Scratch) -> None:
+    """Delete what nobody wants to keep; nothing may be mounted there any more."""
     for path in scratch.temporary:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -43,7 +43,6 @@ _TEMPORARY = Path("/var/tmp")  # noqa: S108 -- survives a reboot, and is large; 
 _PREFIX = "ostreefs-rw-"
 _RECORD = "mount.json"
 _SERVED = "served"
-_LOWER = "lower"
 _INTERVAL = 0.01
 
 
@@ -177,8 +176,8 @@ def _sweep_one(base: Path) -> None:
     record = read_record(base)
     if record is not None and find_overlay(record) is not None:
         return
-    for mount in list(iter_mounts()):
-        if mount.target == str(base / _LOWER):
+    for mount in reversed(list(iter_mounts())):
+        if mount.target.startswith(f"{base}/"):
             take_down(mount, lazy=True)
     shutil.rmtree(base, ignore_errors=True)
 

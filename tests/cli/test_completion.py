@@ -66,6 +66,10 @@ def test_every_metavar_is_known() -> None:
         "None",
         "WHEN",
         "HOW",
+        "ARGUMENT",
+        "COMMAND",
+        "NAME[=VALUE]",
+        "NAME|UID[:GID]",
         "CMD",
         "TERM",
     }

@@ -47,6 +47,7 @@ VERBS = (
 )
 """Everything that a term cannot be, but for the four that are terms."""
 
+_SHOWN = 40
 _PAIRS = (("bad", "good"), ("new", "old"))
 
 
@@ -204,10 +205,13 @@ def format_log(
     for mark in state.marks:
         word = {"bad": bad, "good": good, "skip": "skip"}[mark.word]
         reason = f" ({mark.reason})" if mark.reason else ""
-        subject = printable(subject_of(mark.commit).encode("utf-8", "surrogateescape"))
-        yield f"# {word}: [{mark.commit.hex()}] {subject}{reason}".rstrip()
+        yield _remark(f"{word}: [{mark.commit.hex()}] {subject_of(mark.commit)}{reason}")
         yield f"ostreefs bisect {word} {mark.commit.hex()}"
-    yield from (f"# {line}" for line in end)
+    yield from map(_remark, end)
+
+
+def _remark(text: str) -> str:
+    return "# " + printable(text.encode("utf-8", "backslashreplace")).rstrip()
 
 
 class Line(NamedTuple):
@@ -221,10 +225,8 @@ class Line(NamedTuple):
 def parse_log(text: str, source: str) -> list[Line]:
     """The lines of a log of ours, or of git's words. Raises `ReplayError`."""
     found: list[Line] = []
-    for number, text_line in enumerate(text.splitlines(), 1):
-        if not text_line.strip() or text_line.lstrip().startswith("#"):
-            continue
-        line = _parse_line(text_line, source, number)
+    for number, words in _split_lines(text, source):
+        line = _read_line(words, source, number)
         if not found and line.verb != "start":
             raise ReplayError(source, number, "a log begins with 'bisect start'")
         if found and line.verb == "start":
@@ -236,17 +238,31 @@ def parse_log(text: str, source: str) -> list[Line]:
     return found
 
 
-def _parse_line(text: str, source: str, number: int) -> Line:
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise ReplayError(source, number, str(error).lower()) from None
+def _split_lines(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
+    """The words of each line but remarks; a quoted word may go over several lines."""
+    begun, first = "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if not begun and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        begun, first = (f"{begun}\n{line}", first) if begun else (line, number)
+        try:
+            words = shlex.split(begun)
+        except ValueError:
+            continue
+        begun = ""
+        yield first, words
+    if begun:
+        raise ReplayError(source, first, "a quotation mark has no other one")
+
+
+def _read_line(words: list[str], source: str, number: int) -> Line:
     if words[:2] in (["ostreefs", "bisect"], ["git", "bisect"]):
-        words = words[2:]
+        rest = words[2:]
     elif words[:1] == ["git-bisect"]:
-        words = words[1:]
+        rest = words[1:]
     else:
-        raise ReplayError(source, number, f"'{text.strip()[:40]}' is no line of a log")
-    if not words:
+        shown = printable(" ".join(words)[:_SHOWN].encode("utf-8", "surrogateescape"))
+        raise ReplayError(source, number, f"'{shown}' is no line of a log")
+    if not rest:
         raise ReplayError(source, number, "there is no verb")
-    return Line(number, words[0], tuple(words[1:]))
+    return Line(number, rest[0], tuple(rest[1:]))

@@ -16,7 +16,7 @@ from ostreefs.bisect.state import DEFAULT_NAME, VERBS, State, format_log, read_t
 from ostreefs.cli import bisecttext
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.logs import set_up_log
-from ostreefs.cli.output import complain, print_json, print_lines, warn
+from ostreefs.cli.output import complain, print_json, print_line, print_lines, warn
 from ostreefs.cli.pagefile import check_page, open_page
 from ostreefs.cli.terminal import Terminal
 from ostreefs_store.model import Digest
@@ -96,7 +96,7 @@ def run_bisect(arguments: Arguments) -> int:
     if arguments.paths and verb != "start":
         raise UsageError("paths are for 'bisect start'")
     session = Session(
-        arguments.repository_path.absolute(),
+        arguments.repository_path.resolve(),
         arguments.name or DEFAULT_NAME,
         lambda: set_up_log(None, foreground=False, verbose=arguments.verbose),
     )
@@ -168,9 +168,9 @@ def _replay(session: Session, arguments: Arguments) -> int:
         raise UsageError("'bisect replay' takes one file")
     path = arguments.words[0]
     if path == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
     else:
-        text = Path(path).read_bytes().decode("utf-8", "replace")
+        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
     return _tell(session, replay(session, text, path, _start_options(arguments)), arguments)
 
 
@@ -231,7 +231,8 @@ def _log(session: Session, arguments: Arguments) -> int:
         marks = [bisecttext.describe_mark(mark, state.names) for mark in state.marks]
         print_json({"log": lines, "verdicts": marks})
     else:
-        print("\n".join(lines))
+        for line in lines:
+            print_line(os.fsencode(line))
     return 0
 
 

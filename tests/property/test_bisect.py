@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 
 from hypothesis import assume, given
@@ -19,6 +20,15 @@ from ostreefs.bisect.algorithm import (
     decide,
     find_candidates,
     weigh,
+)
+from ostreefs.bisect.errors import BisectError, ReplayError
+from ostreefs.bisect.state import (
+    Mark,
+    State,
+    decode_state,
+    encode_state,
+    format_log,
+    parse_log,
 )
 
 History = list[list[int]]
@@ -182,3 +192,30 @@ def test_goods_on_other_branches(history: History, data: st.DataObject) -> None:
         assert decision == Found(culprit)
     if not culprits:
         assert not isinstance(decide(history, judged), Found | Next)
+
+
+PATHS = st.lists(st.binary(min_size=1).filter(lambda path: b"\0" not in path), max_size=3)
+
+
+@given(PATHS, st.text())
+def test_what_a_log_says_comes_back(paths: list[bytes], subject: str) -> None:
+    marks = (Mark("bad", b"\1" * 32, 1, 1), Mark("skip", b"\2" * 32, 1, 2, subject))
+    state = State(started=1, terms=("x", "y"), paths=tuple(paths), marks=marks)
+    lines = format_log(state, lambda _: subject, [])
+    start, bad, skip = parse_log("\n".join(lines), "log")
+    written = [word.encode("utf-8", "surrogateescape") for word in start.words]
+    assert written == [b"--term-new=x", b"--term-old=y", *([b"--", *paths] if paths else [])]
+    assert (bad.verb, bad.words) == ("x", (("01" * 32),))
+    assert (skip.verb, skip.words) == ("skip", (("02" * 32),))
+
+
+@given(st.text() | st.text(alphabet="gitbsecar'\"\\ \n#").map("git bisect start ".__add__))
+def test_garbage_is_no_log(text: str) -> None:
+    with suppress(ReplayError):
+        parse_log(text, "log")
+
+
+@given(st.binary() | st.binary(min_size=1).map(encode_state(State(started=1)).__add__))
+def test_garbage_is_no_state(encoded: bytes) -> None:
+    with suppress(BisectError):
+        decode_state(encoded, "x")

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ostreefs_store.comparing.lanes import Key, Row
 
@@ -57,8 +57,8 @@ def pad(line: Line, width: int) -> Line:
 
 
 def _draw_row(row: Row[Key], lines: list[int]) -> Drawing:
-    lane, fan = row.lane, len(row.parents)
-    dashes = max(fan - 2, 0)
+    lane = row.lane
+    dashes = max(len(row.parents) - 2, 0)
     left, right = lines[:lane], lines[lane + 1 :]
     above = []
     for step in range(dashes if right else 0):
@@ -71,17 +71,47 @@ def _draw_row(row: Row[Key], lines: list[int]) -> Drawing:
     if dashes:
         _put(at, 2 * (lane + dashes), (".", row.line))
     _put_all(at, "|", 2 * (lane + dashes + 1), right)
-    below: list[Line] = []
-    if fan > 1:
-        below.append(_bars([*left, row.lines[row.parents[0]]]))
-        _put_all(below[-1], "\\", 2 * lane + 1, [row.lines[to] for to in row.parents[1:]])
-        _put_all(below[-1], "\\", 2 * (lane + dashes + 1) + 1, right)
-    leading: list[int | None] = [*row.through[:lane], *row.parents, *row.through[lane:]]
+    fan, leading = _join_at_once(row, left, right) or _fan_out(row, left, right)
     width = 2 * max(len(leading), row.width + dashes)
-    if not fan:
-        leading.insert(lane, None)
-    below += _gather(leading, row.lines)
-    return Drawing(above, pad(at, width), below)
+    return Drawing(above, pad(at, width), [*fan, *_gather(leading, row.lines)])
+
+
+Step = tuple[list[Line], list["int | None"]]
+"""Lines that are drawn, and where each lane leads below them; None for one that ends."""
+
+
+def _fan_out(row: Row[Key], left: list[int], right: list[int]) -> Step:
+    """Give the line to each parent a lane of its own."""
+    before, after = row.through[: row.lane], row.through[row.lane :]
+    leading: list[int | None] = [*before, *row.parents, *after]
+    if not row.parents:
+        return [], [*before, None, *after]
+    if len(row.parents) == 1:
+        return [], leading
+    line = _bars([*left, row.lines[row.parents[0]]])
+    others = [row.lines[to] for to in row.parents[1:]]
+    _put_all(line, "\\", 2 * row.lane + 1, [*others, *right])
+    return [line], leading
+
+
+def _join_at_once(row: Row[Key], left: list[int], right: list[int]) -> Step | None:
+    """Of a merge, where another lane leads to one of its parents already: join that.
+
+    For the first parent that is a lane on the left, for the second one the next on the right.
+    """
+    if len(row.parents) != 2:
+        return None
+    lane, (first, second) = row.lane, row.parents
+    before, after = row.through[:lane], row.through[lane:]
+    if first in before:
+        line = _bars([*left, row.lines[second], *right])
+        leading: list[int | None] = [*before, second, *after]
+        return _reach_left(line, lane, first, leading, row.lines), leading
+    if after[:1] == (second,):
+        line = _bars([*left, row.lines[first], *right])
+        _put(line, 2 * lane + 1, ("\\", row.lines[second]))
+        return [line], [*before, first, *after]
+    return None
 
 
 def _gather(leading: list[int | None], lines: tuple[int, ...]) -> Iterator[Line]:
@@ -95,20 +125,27 @@ def _gather(leading: list[int | None], lines: tuple[int, ...]) -> Iterator[Line]
         if gone is None:
             return
         to = leading.pop(gone)
-        joins = None if to is None else leading.index(to)
-        if joins is None and gone == len(leading):
-            continue
         line = _bars(numbers[:gone])
-        if joins is not None:
-            for column in range(2 * joins + 3, 2 * gone - 1, 2):
-                _put(line, column, ("_", numbers[gone]))
-            _put(line, 2 * gone - 1, ("/", numbers[gone]))
         _put_all(line, "/", 2 * gone + 1, numbers[gone + 1 :])
-        yield line
-        if joins is not None and gone - joins > 1:
-            line = _bars([-1 if to is None else lines[to] for to in leading])
-            _put(line, 2 * joins + 1, ("/", numbers[gone]))
+        if to is not None:
+            yield from _reach_left(line, gone, to, leading, lines)
+        elif gone < len(leading):
             yield line
+
+
+def _reach_left(
+    line: Line, lane: int, to: int, leading: Sequence[int | None], lines: tuple[int, ...]
+) -> list[Line]:
+    """Lead what comes from a lane to one on the left, in this line and perhaps in the next."""
+    joins = leading.index(to)
+    for column in range(2 * joins + 3, 2 * lane - 1, 2):
+        _put(line, column, ("_", lines[to]))
+    _put(line, 2 * lane - 1, ("/", lines[to]))
+    if lane - joins == 1:
+        return [line]
+    following = _bars([-1 if each is None else lines[each] for each in leading])
+    _put(following, 2 * joins + 1, ("/", lines[to]))
+    return [line, following]
 
 
 def _bars(numbers: list[int]) -> Line:

@@ -129,6 +129,44 @@ CASES = {
 * v
 """,
     ),
+    "a merge of what is on the left already": (
+        "x:p m:p,q q:p p:",
+        """
+* x
+| * m
+|/|
+| * q
+|/
+* p
+""",
+    ),
+    "a merge of what is further left": (
+        "x:p y:s m:p,q s:q q:p p:",
+        """
+* x
+| * y
+| | * m
+| |/|
+|/| |
+| * | s
+| |/
+| * q
+|/
+* p
+""",
+    ),
+    "a merge of what is on the right already": (
+        "x:m y:q m:p,q q:p p:",
+        r"""
+* x
+| * y
+* | m
+|\|
+| * q
+|/
+* p
+""",
+    ),
     "histories that have nothing in common": (
         "x:w y:v w: v:",
         """

@@ -8,6 +8,7 @@ on 4 (https://chromedevtools.github.io/devtools-protocol/).
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ _FLAGS = (
     "--disable-background-networking",
     "--remote-debugging-pipe",
 )
+
+_PATIENCE = 60.0
 
 
 class Page:
@@ -60,6 +63,7 @@ class Page:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            assert select.select([self._in], [], [], _PATIENCE)[0], "the browser does not answer"
             piece = os.read(self._in, 1 << 20)
             assert piece, "the browser is gone"
             self._rest += piece

@@ -33,14 +33,16 @@ class Named:
         )
         self.ids[name] = made
 
-    def read(self, *tips: str, first_parent: bool = False) -> dict[str, str]:
+    def read(self, *tips: str, first_parent: bool = False) -> str:
         """The subjects in order, each with those of its parents."""
         with Repository.open(self._builder.path) as opened, opened.index.snapshot() as snapshot:
             found = read_ancestry(
                 snapshot, [self.ids[tip] for tip in tips], first_parent=first_parent
             )
         names = {digest: name for name, digest in self.ids.items()}
-        return {each.commit.subject: "".join(names[p] for p in each.parents) for each in found}
+        return " ".join(
+            f"{each.commit.subject}:" + "".join(names[p] for p in each.parents) for each in found
+        )
 
 
 @pytest.fixture
@@ -61,31 +63,23 @@ def named(tmp_path: Path) -> Named:
 
 
 def test_what_was_merged_stands_behind_the_merge(named: Named) -> None:
-    assert named.read("n") == {
-        "n": "m",
-        "m": "by",
-        "y": "x",
-        "x": "a",
-        "b": "a",
-        "a": "r",
-        "r": "",
-    }
+    assert named.read("n") == "n:m m:by y:x x:a b:a a:r r:"
 
 
 def test_along_first_parents(named: Named) -> None:
-    assert named.read("n", first_parent=True) == {"n": "m", "m": "b", "b": "a", "a": "r", "r": ""}
+    assert named.read("n", first_parent=True) == "n:m m:b b:a a:r r:"
 
 
 def test_of_several_tips_the_newest_comes_first(named: Named) -> None:
-    expected = ["n", "m", "b", "z", "y", "x", "a", "r"]
-    assert list(named.read("z", "n")) == list(named.read("n", "z")) == expected
-    assert list(named.read("y", "n")) == list(named.read("n"))
+    expected = "n:m m:by b:a z:y y:x x:a a:r r:"
+    assert named.read("z", "n") == named.read("n", "z") == expected
+    assert named.read("y", "n") == named.read("n")
 
 
 def test_over_what_was_pruned(named: Named, tmp_path: Path) -> None:
     with Repository.open(tmp_path / "repo", writable=True) as repository:
         gone = [named.ids[name] for name in "mx"]
         prune(repository, Rules(delete=gone))
-    assert named.read("n") == {"n": "by", "y": "a", "b": "a", "a": "r", "r": ""}
+    assert named.read("n") == "n:by y:a b:a a:r r:"
     with pytest.raises(ObjectMissingError):
         named.read("m")

@@ -43,11 +43,9 @@ class Conflict(NamedTuple):
         return f"a {one} in {before}, a {other} in {self.second}"
 
 
-class Replacement(NamedTuple):
-    """A file of the base that an addition replaced."""
-
-    path: bytes
-    by: str
+class _Addition(NamedTuple):
+    number: int
+    label: str
 
 
 class Ledger:
@@ -60,12 +58,12 @@ class Ledger:
         self.conflicts: list[Conflict] = []
         self.replaced: dict[bytes, str] = {}
         self._keeps_first = on_conflict == "first"
-        self._brought: dict[bytes, str] = {}
-        self._addition = ""
+        self._brought: dict[bytes, _Addition] = {}
+        self._addition = _Addition(0, "")
 
     def begin(self, addition: str) -> None:
-        """What comes now is of this addition."""
-        self._addition = addition
+        """What comes now is of this addition, also if one before it was called the same."""
+        self._addition = _Addition(self._addition.number + 1, addition)
 
     def may_place(self, path: bytes, found: TreeEntry | None, item: Item) -> bool:
         """Note what an addition brings; see `Watcher`. The path has no slash before it."""
@@ -74,16 +72,17 @@ class Ledger:
         if found is not None and origin != self._addition:
             kind: ConflictKind = "content" if found.is_tree == is_tree else "type"
             if origin is not None or kind == "type":
-                conflict = Conflict(b"/" + path, kind, origin, self._addition, is_tree)
-                self.conflicts.append(conflict)
+                first = None if origin is None else origin.label
+                label = self._addition.label
+                self.conflicts.append(Conflict(b"/" + path, kind, first, label, is_tree))
                 if self._keeps_first:
                     return False
             else:
-                self.replaced[b"/" + path] = self._addition
+                self.replaced[b"/" + path] = self._addition.label
         self._brought[path] = self._addition
         return True
 
-    def _origin(self, path: bytes) -> str | None:
+    def _origin(self, path: bytes) -> _Addition | None:
         """The addition that brought what is at a path, or a directory that it lies in."""
         while path:
             if path in self._brought:

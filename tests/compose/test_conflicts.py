@@ -32,6 +32,11 @@ def test_additions_that_differ(policy: OnConflict) -> None:
     ]
     assert ledger.replaced == {b"/usr/x": "a", b"/usr/y": "b"}
     ledger.begin("c")
+    ledger.begin("c")
+    assert ledger.may_place(b"usr/twice", None, NEW)
+    ledger.begin("c")
+    ledger.may_place(b"usr/twice", found(), OTHER)
+    assert ledger.conflicts.pop()[:4] == (b"/usr/twice", "content", "c", "c")
     winner = "a" if policy == "first" else "b"
     ledger.may_place(b"usr/x", found(), NEW)
     assert ledger.conflicts[-1].first == winner

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`compose --run`: commands inside a tree, whose changes become part of the commit."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import (
+    OURSELVES,
+    Account,
+    Done,
+    command,
+    complaint,
+    ordinary_user,
+    ostreefs,
+    ostreefs_output,
+)
+from tests.support.debian import DebianTree
+from tests.support.mounts import wait_until
+from tests.support.packages import make_deb
+from tests.support.systems import make_system
+from tests.support.trees import write
+
+pytestmark = pytest.mark.mount
+
+
+class Builder:
+    """Composes in a repository of somebody's."""
+
+    def __init__(self, place: Path, account: Account) -> None:
+        self.repository = place / "repo"
+        self._account = account
+
+    def run(self, *words: str | Path) -> Done:
+        return ostreefs("--repo", self.repository, *words, account=self._account)
+
+    def __call__(self, *words: str | Path) -> str:
+        done = self.run(*words)
+        assert done.returncode == 0, done
+        return done.stdout.decode()
+
+    def ls(self, revision: str) -> dict[str, Any]:
+        return {i["path"]: i for i in json.loads(self("--json", "ls", "-R", revision, "/"))}
+
+    def mounts(self) -> list[str]:
+        """Those of this repository."""
+        lines = self("mounts").splitlines()
+        return [line for line in lines if str(self.repository) in line]
+
+    def popen(self, *words: str | Path) -> subprocess.Popen[bytes]:
+        line = command("--repo", self.repository, *words, account=self._account)
+        return subprocess.Popen(line, stderr=subprocess.PIPE, **self._account.popen_arguments())
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_system(tmp_path_factory.mktemp("base") / "tree")
+    write(root / "usr/share/gone/file", b"gone")
+    write(root / "etc/conf", b"old")
+    return root
+
+
+@pytest.fixture(params=["ourselves", "ordinary"])
+def builder(request: pytest.FixtureRequest, tmp_path: Path, tree: Path) -> Iterator[Builder]:
+    """With the tree as `os`; of an ordinary user, too, where we are root."""
+    with ordinary_user() as somebody:
+        account = OURSELVES if request.param == "ourselves" else somebody
+        place = tmp_path if account is OURSELVES else account.home
+        assert place is not None
+        made = Builder(place, account)
+        made("init", "--mode=bare-user")
+        ostreefs_output("--repo", tmp_path / "mine", "init", "--mode=bare-user")
+        packed = tmp_path / "os.tar"
+        words = ("--repo", tmp_path / "mine")
+        ostreefs_output(*words, "commit", "-b", "os", "--owner-uid=0", "--owner-gid=0", tree)
+        ostreefs_output(*words, "export", "os", "-o", packed)
+        packed.chmod(0o644)
+        done = ostreefs(
+            *("--repo", made.repository, "commit", "-b", "os", "--tree=tar=-"),
+            account=account,
+            input=packed.read_bytes(),
+        )
+        assert done.returncode == 0, done
+        yield made
+
+
+def test_what_commands_change(builder: Builder) -> None:
+    done = builder.run(
+        *("compose", "-b", "mine", "os"),
+        "--run=echo said; echo new >/etc/conf; rm -r /usr/share/gone; echo v >/var/made",
+        "--run=id -u >/usr/share/who; echo tmp >/tmp/x; read line </var/made; echo $line >/etc/v",
+        "--overlay=os:/etc/conf=>/etc/old-conf",
+        "--run=test -e /etc/old-conf && test ! -e /tmp/x && test ! -e /repo",
+    )
+    assert done.returncode == 0, done
+    assert done.stderr == b"said\n"
+    assert len(done.stdout) == 65
+    before, after = builder.ls("os"), builder.ls("mine")
+    assert before.keys() - after.keys() == {"/usr/share/gone", "/usr/share/gone/file"}
+    made = {"/var/made", "/etc/v", "/usr/share/who", "/etc/old-conf"}
+    assert after.keys() - before.keys() == made
+    assert {(item["uid"], item["gid"]) for item in after.values()} == {(0, 0)}
+    changed = {p for p in before.keys() & after.keys() if before[p]["mode"] != after[p]["mode"]}
+    assert not changed
+    assert builder("cat", "mine", "/etc/conf", "/usr/share/who", "/etc/v") == "new\n0\nv\n"
+    again = json.loads(builder("--json", "compose", "--recipe-of=mine", "-b", "again"))
+    assert again["root"] == json.loads(builder("--json", "show", "mine"))["root"]
+    assert builder.mounts() == []
+
+
+def test_a_command_that_fails(builder: Builder) -> None:
+    words = ("compose", "-b", "mine", "os")
+    done = builder.run(*words, "--run=echo before; exit 3", "--run=echo after")
+    assert (done.returncode, done.stdout) == (1, b"")
+    lines = done.stderr.decode().splitlines()
+    assert lines[0] == "before"
+    assert lines[1].startswith("ostreefs: error: --run 'echo before; exit 3' failed with 3;")
+    assert "ended by signal 15" in builder.run(*words, "--run=kill $$").stderr.decode()
+    complaint(builder.run(*words, "--overlay=os:/etc=>/usr/bin", "--overlay=os:/etc=>/bin/sh"))
+    without = builder("compose", "--orphan", "os", "--run=rm /bin/sh").strip()
+    assert "/bin/sh" in complaint(builder.run("compose", "-b", "mine", without, "--run=true"))
+    assert builder("refs") == "os\n"
+    assert builder.mounts() == []
+
+
+def test_conflicts_are_found_before_anything_is_run(builder: Builder) -> None:
+    words = (
+        "compose",
+        "-b",
+        "mine",
+        "os",
+        "--overlay=os:/etc/conf=>/x",
+        "--overlay=os:/bin/id=>/x",
+    )
+    assert "/x" in complaint(builder.run(*words, "--run=echo run"))
+    done = builder.run(*words, "--run=echo run", "--dry-run", "--on-conflict=last")
+    assert done.returncode == 0
+    assert b"'echo run' was not run" in done.stderr
+
+
+def test_interrupted(builder: Builder) -> None:
+    """Whoever runs it is gone at once, with all that was made for it."""
+    with builder.popen(
+        "compose", "-b", "mine", "os", "--run=echo $$ started >&2; exec sleep 1000"
+    ) as process:
+        assert process.stderr is not None
+        assert b"started" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+        process.stderr.read()  # until nobody has it open any more
+    assert builder("refs") == "os\n"
+    wait_until(lambda: not builder.mounts(), "the mount is gone")
+
+
+@pytest.mark.root
+def test_a_package_is_configured_by_dpkg(tmp_path: Path) -> None:
+    """The maintainer script that was not run is run by dpkg itself, inside."""
+    debian = DebianTree(tmp_path / "tree")
+    debian.install("dpkg", "tar", "dash", "coreutils", "diffutils", "libc-bin")
+    for name in ("info", "updates", "triggers"):
+        (debian.path / "var/lib/dpkg" / name).mkdir()
+    (debian.path / "usr/bin/sh").unlink(missing_ok=True)
+    (debian.path / "usr/bin/sh").symlink_to("dash")
+    script = "#!/bin/sh\n[ $1 = configure ] && echo configured >/var/lib/hello\n"
+    deb = make_deb(
+        tmp_path, {"usr/share/hello": "x"}, control={"postinst": script}, Architecture="all"
+    )
+    builder = Builder(tmp_path, OURSELVES)
+    builder("init", "--mode=bare-user")
+    builder("commit", "-b", "os", debian.path)
+    builder("compose", "-b", "mine", "os", "--deb", deb, "--run=dpkg --configure -a")
+    assert builder("cat", "mine", "/var/lib/hello") == "configured\n"
+    assert "Status: install ok installed" in builder("cat", "mine", "/var/lib/dpkg/status")

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ostreefs.fuse.nodes import Found, Node, TreeNode
+from ostreefs.fuse.nodes import Attributes, Found, Node, TreeNode
 from ostreefs_store.model import TreeEntry
 
 WINDOW = 128
@@ -20,13 +21,22 @@ Resolve = Callable[[list[Listed]], list[Found | None]]
 class Listing:
     """An open directory: a stable list that is read on demand, and attributes in windows of it."""
 
-    def __init__(self, node: Node | None, names: Iterator[Listed], resolve: Resolve) -> None:
+    def __init__(
+        self,
+        node: Node | None,
+        names: Iterator[Listed],
+        resolve: Resolve,
+        *,
+        dotted: bool = False,
+    ) -> None:
+        """When `dotted`, what every directory has comes first: ``.`` and ``..``."""
         self._node = node
+        self._dots = _dots(node) if dotted and node is not None else ()
         self._source = names
         self._resolve = resolve
         self._known: list[Listed] = []
         self._window: list[Found | None] = []
-        self._window_start = 0
+        self._window_start = len(self._dots)
         self._failure: Exception | None = None
 
     @property
@@ -59,12 +69,16 @@ class Listing:
         Each comes with the position after it. They are to be taken at once, as long as nothing
         else happens.
         """
+        for dot in self._dots[position:]:
+            position += 1
+            yield position, dot
         is_retired = self._is_retired
+        first = len(self._dots)
         while True:
             offset = position - self._window_start
             if not 0 <= offset < len(self._window):
-                self._read_to(position + WINDOW)
-                window = self._known[position : position + WINDOW]
+                self._read_to(position - first + WINDOW)
+                window = self._known[position - first : position - first + WINDOW]
                 if not window:
                     return
                 self._window, self._window_start, offset = self._resolve(window), position, 0
@@ -86,6 +100,15 @@ class Listing:
         except Exception as error:
             self._failure = error
             raise
+
+
+def _dots(node: Node) -> tuple[Found, Found]:
+    """Of these the kernel takes numbers and types alone."""
+    return _dot(b".", node), _dot(b"..", node if node.parent is None else node.parent)
+
+
+def _dot(name: bytes, node: Node) -> Found:
+    return Found(name, Attributes(node.number, stat.S_IFDIR, 0, 0, 0, 0, 0, fixed=True), None)
 
 
 def _passing(entry: Found) -> Found:

@@ -140,7 +140,7 @@ class Operations:
     def opendir(self, number: int) -> tuple[int, bool]:
         """Open a directory: the handle, and whether the kernel may keep what it lists."""
         self._last_handle += 1
-        listing = self._namespace.list_directory(number)
+        listing = self._namespace.list_directory(number, dotted=True)
         self._listings[self._last_handle] = (number, listing)
         return self._last_handle, self._namespace.is_fixed_for_good(number)
 
@@ -151,7 +151,9 @@ class Operations:
         """
         number, listing = self._listings[handle]
         if start == 0 and listing.was_read and not listing.is_final:
-            listing = self._namespace.list_directory(number)  # rewinddir(3) shows what is new
+            listing = self._namespace.list_directory(
+                number, dotted=True
+            )  # rewinddir(3) shows what is new
             self._listings[handle] = (number, listing)
         return listing.entries_from(start)
 

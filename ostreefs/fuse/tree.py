@@ -320,15 +320,18 @@ class Namespace:
             node = node.parent
         return found
 
-    def list_directory(self, number: int) -> Listing:
-        """Open a directory for reading. Raises `StaleError`, `NotADirectoryError`."""
+    def list_directory(self, number: int, *, dotted: bool = False) -> Listing:
+        """Open a directory for reading. Raises `StaleError`, `NotADirectoryError`.
+
+        When `dotted`, ``.`` and ``..`` come first.
+        """
         node = self._directory(number)
         resolve = self.resolver(node)
         if isinstance(node, TreeNode):
             with self._index.snapshot() as snapshot:
                 entries = iter(self._trees.get(snapshot, node.digest).values())
-            return Listing(node, entries, resolve)
-        return Listing(node, self._virtual.names(node), resolve)
+            return Listing(node, entries, resolve, dotted=dotted)
+        return Listing(node, self._virtual.names(node), resolve, dotted=dotted)
 
     def resolver(self, node: Node) -> Resolve:
         """What turns the names of a `Listing` of this directory into entries."""

@@ -184,11 +184,12 @@ def test_readdir_that_fails_halfway(tmp_path: Path, caplog: pytest.LogCaptureFix
         requests = Requests(Operations(repository, namespace))
         (handle,) = HANDLE.unpack_from(ask(requests, Opcode.OPENDIR, ROOT, bytes(8)))
         told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 1 << 20))
-        expected = [(name, position + 1) for position, name in enumerate(names[:128])]
+        listed = [b".", b"..", *names[:128]]
+        expected = [(name, position + 1) for position, name in enumerate(listed)]
         assert parse_listed(told) == expected
         assert len(namespace) == 129
         requests.prepare()  # fails, and leaves it for the next call
-        rest = READ.pack(handle, 128, 1 << 20)
+        rest = READ.pack(handle, 130, 1 << 20)
         assert fails(lambda: ask(requests, Opcode.READDIRPLUS, ROOT, rest)) == errno.EIO
         assert "6d6d6d" in caplog.text
 
@@ -197,14 +198,16 @@ def test_readdir_that_fails_halfway(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_the_kernel_is_not_told_what_has_no_room(served: Served, *, prepare: bool) -> None:
     requests = Requests(served.operations)
     (handle,) = HANDLE.unpack_from(ask(requests, Opcode.OPENDIR, ROOT, bytes(8)))
-    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 159))
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 320))
+    assert (parse_listed(told), len(served.namespace)) == ([(b".", 1), (b"..", 2)], 1)
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 2, 159))
     assert (told, len(served.namespace)) == (b"", 1)
-    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 160))
-    assert (parse_listed(told), len(served.namespace)) == ([(b"dir", 1)], 2)
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 2, 160))
+    assert (parse_listed(told), len(served.namespace)) == ([(b"dir", 3)], 2)
     if prepare:
         requests.prepare()
-    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 0, 320))
-    assert (parse_listed(told), len(served.namespace)) == ([(b"dir", 1), (b"empty", 2)], 2)
+    told = ask(requests, Opcode.READDIRPLUS, ROOT, READ.pack(handle, 2, 320))
+    assert (parse_listed(told), len(served.namespace)) == ([(b"dir", 3), (b"empty", 4)], 2)
     ask(requests, Opcode.RELEASEDIR, ROOT, HANDLE.pack(handle))
 
 
@@ -345,7 +348,7 @@ def test_a_bug_is_an_error_with_its_trace(
     served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
     inode = served.inode(b"file")

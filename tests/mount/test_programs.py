@@ -214,6 +214,22 @@ def test_any_position_can_be_sought(served: Mounted) -> None:
     os.close(fd)
 
 
+def test_every_directory_lists_itself_and_the_one_above(served: Mounted) -> None:
+    """First, as on most disks; there are programs that pass over the first two of a directory."""
+    root, fd = os.open(served.path, os.O_RDONLY), os.open(served.path / "odd", os.O_RDONLY)
+    for opened, above in ((fd, root), (root, root)):
+        first, second = getdents(opened, 4096)[:2]
+        numbers = [os.fstat(opened).st_ino, os.fstat(above).st_ino]
+        assert [(first.name, first.inode), (second.name, second.inode)] == [
+            (b".", numbers[0]),
+            (b"..", numbers[1]),
+        ]
+    listed = output("ls", "-a", served.path / "odd").split(b"\n")
+    assert {b".", b".."} <= set(listed)
+    os.close(fd)
+    os.close(root)
+
+
 def test_inode_numbers_of_entries(served: Mounted) -> None:
     fd = os.open(served.path / "odd", os.O_RDONLY)
     for entry in read_all(fd, 4096):

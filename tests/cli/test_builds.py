@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ostreefs.cli.terminal import count_columns, cut_text
+from ostreefs_store.repository import Repository
 from tests.cli.conftest import Cli
 from tests.support.builds import START, Builder, dpkg_status
 from tests.support.commands import OURSELVES, command, output
@@ -164,3 +165,18 @@ def test_nothing_is_wider_than_the_terminal(cli: Cli, columns: int) -> None:
 def test_cutting_text(text: str, width: int, expected: str) -> None:
     assert cut_text(text, width) == expected
     assert count_columns(expected) <= width
+
+
+def test_damage(cli: Cli, tmp_path: Path) -> None:
+    """A graph needs the commits alone; for all else it is an error, and no page appears."""
+    root = bytes.fromhex(cli.json("show", "main^")["root"])
+    with (
+        Repository.open(cli.repository, writable=True) as repository,
+        repository.index.transaction() as transaction,
+    ):
+        transaction.delete("trees", root)
+    page = tmp_path / "page.html"
+    assert root.hex() in cli.fails("history", "main", status=3)
+    assert root.hex() in cli.fails("history", "main", f"--html={page}", status=3)
+    assert not page.exists()
+    assert len(cli.lines("history", "main", "--graph")) == 6

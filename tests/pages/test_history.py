@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The page of a history: whole, escaped, and with what it is about."""
 
+import os
 from pathlib import Path
 
 from tests.pages.markup import check_page
 from tests.support.bisections import INJECTION
-from tests.support.commands import ostreefs_output
+from tests.support.builds import Builder
+from tests.support.commands import ordinary_user, ostreefs_output
 
 
 def test_page_is_well_formed_and_alone(page: Path) -> None:
@@ -70,3 +72,17 @@ def test_no_builds(repository: Path) -> None:
 def test_the_same_history_makes_the_same_page(page: Path, repository: Path) -> None:
     again = ostreefs_output("--repo", repository, "history", "main", "--html=-")
     assert again == page.read_bytes()
+
+
+def test_as_an_ordinary_user(tmp_path: Path) -> None:
+    """One who may read a repository of somebody else's, and write to standard output."""
+    with ordinary_user() as account:
+        assert account.home is not None
+        repository = account.home / "repo"
+        Builder(repository, tmp_path / "source").build({"a": b"1"}, subject="One", ref="main")
+        before = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+        words = ("--repo", repository, "history", "main", "--html=-")
+        markup = check_page(ostreefs_output(*words, account=account).decode())
+        after = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+    assert "One" in markup.texts
+    assert after == before or os.geteuid() != 0

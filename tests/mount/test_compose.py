@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ class Builder:
         self.repository = place / "repo"
         self._account = account
 
-    def run(self, *words: str | Path) -> Done:
-        return ostreefs("--repo", self.repository, *words, account=self._account)
+    def run(self, *words: str | Path, **arguments: Any) -> Done:
+        return ostreefs("--repo", self.repository, *words, account=self._account, **arguments)
 
-    def __call__(self, *words: str | Path) -> str:
-        done = self.run(*words)
+    def __call__(self, *words: str | Path, **arguments: Any) -> str:
+        done = self.run(*words, **arguments)
         assert done.returncode == 0, done
         return done.stdout.decode()
 
@@ -58,34 +59,30 @@ class Builder:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make_system(tmp_path_factory.mktemp("base") / "tree")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A tree in which commands can run, everything root's, as an archive."""
+    place = tmp_path_factory.mktemp("base")
+    root = make_system(place / "tree")
     write(root / "usr/share/gone/file", b"gone")
     write(root / "etc/conf", b"old")
-    return root
+    root_owns = ("--owner-uid=0", "--owner-gid=0")
+    ostreefs_output("--repo", place / "repo", "init", "--mode=bare-user")
+    ostreefs_output("--repo", place / "repo", "commit", "-b", "os", *root_owns, root)
+    return ostreefs_output("--repo", place / "repo", "export", "os")
 
 
 @pytest.fixture(params=["ourselves", "ordinary"])
-def builder(request: pytest.FixtureRequest, tmp_path: Path, tree: Path) -> Iterator[Builder]:
+def builder(request: pytest.FixtureRequest, tmp_path: Path, packed: bytes) -> Iterator[Builder]:
     """With the tree as `os`; of an ordinary user, too, where we are root."""
-    with ordinary_user() as somebody:
-        account = OURSELVES if request.param == "ourselves" else somebody
-        place = tmp_path if account is OURSELVES else account.home
-        assert place is not None
+    with ExitStack() as stack:
+        account, place = OURSELVES, tmp_path
+        if request.param == "ordinary":
+            account = stack.enter_context(ordinary_user())
+            assert account.home is not None
+            place = account.home
         made = Builder(place, account)
         made("init", "--mode=bare-user")
-        ostreefs_output("--repo", tmp_path / "mine", "init", "--mode=bare-user")
-        packed = tmp_path / "os.tar"
-        words = ("--repo", tmp_path / "mine")
-        ostreefs_output(*words, "commit", "-b", "os", "--owner-uid=0", "--owner-gid=0", tree)
-        ostreefs_output(*words, "export", "os", "-o", packed)
-        packed.chmod(0o644)
-        done = ostreefs(
-            *("--repo", made.repository, "commit", "-b", "os", "--tree=tar=-"),
-            account=account,
-            input=packed.read_bytes(),
-        )
-        assert done.returncode == 0, done
+        made("commit", "-b", "os", "--tree=tar=-", input=packed)
         yield made
 
 
@@ -143,18 +140,20 @@ def test_conflicts_are_found_before_anything_is_run(builder: Builder) -> None:
     assert b"'echo run' was not run" in done.stderr
 
 
-def test_interrupted(builder: Builder) -> None:
-    """Whoever runs it is gone at once, with all that was made for it."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_ended(builder: Builder, number: int) -> None:
+    """What runs inside is gone soon after, with all that was made for it."""
     with builder.popen(
         "compose", "-b", "mine", "os", "--run=echo $$ started >&2; exec sleep 1000"
     ) as process:
         assert process.stderr is not None
         assert b"started" in process.stderr.readline()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.wait(timeout=20)
         process.stderr.read()  # until nobody has it open any more
     assert builder("refs") == "os\n"
     wait_until(lambda: not builder.mounts(), "the mount is gone")
+    builder("compose", "--orphan", "os", "--run=true")  # sweeps up what a SIGKILL has left
 
 
 @pytest.mark.root

@@ -34,7 +34,7 @@ _OPPOSITES = _PAIRS | {no: yes for yes, no in _PAIRS.items()}
 _ALIASES = {"allow_suid": "suid", "allow_dev": "dev"}
 """mount(8) hands on neither suid nor dev, which it takes for the default: these get through."""
 
-_HINT = (
+OPTIONS_HINT = (
     "allow_other, allow_root, suid, dev, noexec, uid=, gid=, verify= and those of"
     " mount.fuse3(8) are known"
 )
@@ -78,7 +78,7 @@ def parse_options(texts: Iterable[str]) -> MountOptions:
             )
         elif not _OF_FSTAB.fullmatch(option) and not _WITHOUT_EFFECT.fullmatch(option):
             if not option.isascii():
-                raise MountError(f"unknown mount option '{option}'", hint=_HINT)
+                raise MountError(f"unknown mount option '{option}'", hint=OPTIONS_HINT)
             option = _ALIASES.get(option, option)  # noqa: PLW2901 -- the same under its usual name
             libfuse.pop(_OPPOSITES.get(option, option), None)
             libfuse[option] = None

@@ -17,7 +17,7 @@ from ostreefs.fuse.counters import Counters
 from ostreefs.fuse.live import LiveMount, lease_revision
 from ostreefs.fuse.mounts import MountError, find_device, widen_read_ahead
 from ostreefs.fuse.operations import Operations
-from ostreefs.fuse.options import MountOptions
+from ostreefs.fuse.options import OPTIONS_HINT, MountOptions
 from ostreefs.fuse.owner import OwnedNamespace, Owner
 from ostreefs.fuse.protocol import Feature
 from ostreefs.fuse.requests import Requests
@@ -206,7 +206,8 @@ def _errors_of_libfuse(mount_point: Path) -> Iterator[None]:
     except RuntimeError as error:
         said = os.pread(captured, 65536, 0).decode(errors="replace").strip().splitlines()
         reason = said[-1] if said else str(error)
-        raise MountError(f"cannot mount on {mount_point}: {reason}") from None
+        hint = OPTIONS_HINT if "unknown option" in reason else None
+        raise MountError(f"cannot mount on {mount_point}: {reason}", hint=hint) from None
     finally:
         os.dup2(saved, 2)
         os.close(saved)

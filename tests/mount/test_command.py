@@ -205,6 +205,7 @@ def test_no_such_option(small_repository: Path, tmp_path: Path) -> None:
     done = ostreefs("--repo", small_repository, "mount", "-o", "nonsense=1", "main", path)
     check_refused(done, path, "cannot mount on")
     assert "nonsense" in complaint(done)
+    assert b"verify=" in done.stderr, "the hint names those that there are"
 
 
 @pytest.mark.root

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ostreefs.fuse.damage import DAMAGE
@@ -45,8 +46,8 @@ _INLINE = 64 << 10
 _READ_AHEAD = 2 << 20
 """Bytes that the disk is kept ahead of whoever reads a file larger than this in order."""
 
-_UNUSED_FILES = 256
-"""Object files that stay open for whoever opens them next."""
+_UNUSED_FILES = 16384
+"""Object files that stay open for whoever opens them next, if this process may open as many."""
 
 _MAPPED = 48 << 20
 """Bytes of files that may stay mapped; ten of them are programs and libraries."""
@@ -90,7 +91,8 @@ class Operations:
         self._objects = repository.objects
         self._namespace = namespace
         self._listings: dict[int, tuple[int, Listing]] = {}
-        self._files = OpenFiles(_UNUSED_FILES)
+        may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._files = OpenFiles(min(_UNUSED_FILES, may_open * 3 // 4))
         self._handles: dict[int, OpenFile] = {}
         self._last_handle = _EMPTY
         self._view = memoryview(bytearray(READ_MAX))

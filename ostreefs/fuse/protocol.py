@@ -112,18 +112,18 @@ _INIT_ANSWER = Struct("=IIIIHHIIHHI28x")
 """Major, minor, read-ahead, flags, background, congestion, write, time, pages, alignment, more."""
 _OPENED = Struct("=QII")
 _STATFS = Struct("=QQQQQIIII24x")
-_ATTRIBUTES = Struct("=QII QQQQQQ IIIIIIIIII")
-"""Seconds, nanoseconds, padding; then the structure that `_ENTRY` ends with, too."""
-_ENTRY = Struct("=QQQQII QQQQQQ IIIIIIIIII")
-"""Number, generation, seconds for the entry and the attributes, nanoseconds for both;
-number, size, blocks, times, their nanoseconds, mode, links, uid, gid, device, block size, flags.
-"""
-_LISTED = Struct("=QQQQII QQQQQQ IIIIIIIIII QQII")
+_INODE = "QQQ 36x IIIIII 4x"
+"""Number, size, blocks; no times; mode, links, uid, gid, device, block size; no flags."""
+_ATTRIBUTES = Struct(f"=Q 8x {_INODE}")
+"""Seconds that they may be kept."""
+_ENTRY = Struct(f"=Q 8x QQ 8x {_INODE}")
+"""Number, generation 0, seconds that the entry and the attributes may be kept."""
+_LISTED = Struct(f"=Q 8x QQ 8x {_INODE} QQII")
 """An entry; number, position after it, length of the name, type; the name follows."""
 _INVALID_INODE = Struct("=Qqq")
 _INVALID_ENTRY = Struct("=QII")
 
-NO_ENTRY = _ENTRY.pack(0, 0, FOREVER, *[0] * 19)
+NO_ENTRY = _ENTRY.pack(0, FOREVER, *[0] * 10)
 """There is no such name, and will not be."""
 
 _BLOCK_SIZE = 131072
@@ -167,12 +167,12 @@ def format_error(request: int, number: int) -> bytes:
 def format_entry(attributes: Attributes) -> bytes:
     """What LOOKUP found."""
     keep = FOREVER if attributes.fixed else 0
-    return _ENTRY.pack(attributes.number, 0, keep, keep, 0, 0, *_fields(attributes))
+    return _ENTRY.pack(attributes.number, keep, keep, *_fields(attributes))
 
 
 def format_attributes(attributes: Attributes) -> bytes:
     """The answer to GETATTR."""
-    return _ATTRIBUTES.pack(FOREVER if attributes.fixed else 0, 0, 0, *_fields(attributes))
+    return _ATTRIBUTES.pack(FOREVER if attributes.fixed else 0, *_fields(attributes))
 
 
 def format_listed(name: bytes, attributes: Attributes, position: int) -> bytes:
@@ -182,43 +182,15 @@ def format_listed(name: bytes, attributes: Attributes, position: int) -> bytes:
     device = _device(mode, major, minor) if major or minor else 0
     blocks = (size + 511) >> 9
     length = len(name)
-    # fmt: off -- a line for each structure
-    entry = _LISTED.pack(
-        number,
-        0,
-        keep,
-        keep,
-        0,
-        0,
-        number,
-        size,
-        blocks,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        mode,
-        1,
-        uid,
-        gid,
-        device,
-        _BLOCK_SIZE,
-        0,
-        number,
-        position,
-        length,
-        mode >> 12,
-    )
-    # fmt: on
+    inode = (number, size, blocks, mode, 1, uid, gid, device, _BLOCK_SIZE)
+    entry = _LISTED.pack(number, keep, keep, *inode, number, position, length, mode >> 12)
     return entry + name + _PADDING[length & 7]
 
 
 def _fields(attributes: Attributes) -> tuple[int, ...]:
     number, mode, uid, gid, size, major, minor, _ = attributes
     blocks, device = (size + 511) >> 9, _device(mode, major, minor)
-    return (number, size, blocks, 0, 0, 0, 0, 0, 0, mode, 1, uid, gid, device, _BLOCK_SIZE, 0)
+    return (number, size, blocks, mode, 1, uid, gid, device, _BLOCK_SIZE)
 
 
 def _device(mode: int, major: int, minor: int) -> int:

@@ -36,7 +36,7 @@ from ostreefs.fuse.nodes import (
     TreeNode,
 )
 from ostreefs.fuse.virtual import Virtual
-from ostreefs_store.codec import read_file, read_tree, read_tree_head
+from ostreefs_store.codec import read_file, read_files, read_tree, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
 from ostreefs_store.model import (
@@ -51,6 +51,8 @@ from ostreefs_store.model import (
 from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from ostreefs_store.leases import Leases
     from ostreefs_store.repository import Repository
 
@@ -59,7 +61,7 @@ _FILE_BIT = 1 << FILE_NUMBER_BITS
 _COLLIDED_BIT = 1 << (FILE_NUMBER_BITS - 1)
 _NODE_MASK = _COLLIDED_BIT - 1
 
-_FIXED = True
+_new = tuple.__new__
 _CACHED_ENTRIES = 50_000
 _FORGOTTEN = 16_384
 """Directories whose file handles can be used after the kernel has dropped them: 250 bytes each."""
@@ -328,10 +330,14 @@ class Namespace:
         node = self._directory(number)
         resolve = self.resolver(node)
         if isinstance(node, TreeNode):
-            with self._index.snapshot() as snapshot:
-                entries = iter(self._trees.get(snapshot, node.digest).values())
-            return Listing(node, entries, resolve, dotted=dotted)
+            return Listing(node, self._entries(node.digest), resolve, dotted=dotted)
         return Listing(node, self._virtual.names(node), resolve, dotted=dotted)
+
+    def _entries(self, digest: Digest) -> Iterator[TreeEntry]:
+        """What a tree holds, looked for when the first is wanted: the kernel may know it all."""
+        with self._index.snapshot() as snapshot:
+            tree = self._trees.get(snapshot, digest)
+        yield from tree.values()
 
     def resolver(self, node: Node) -> Resolve:
         """What turns the names of a `Listing` of this directory into entries."""
@@ -409,8 +415,8 @@ class Namespace:
     def _resolve_tree_entries(
         self, snapshot: Snapshot, node: TreeNode, entries: list[TreeEntry]
     ) -> list[Found]:
-        files = snapshot.find_files([entry.digest for entry in entries if not entry.is_tree])
-        has_collisions = snapshot.collision_count() > 0
+        numbers = self._file_numbers(snapshot)
+        files = _find_files(snapshot, [entry.digest for entry in entries if not entry.is_tree])
         found: list[Found] = []
         for entry in entries:
             name, digest = entry.name, entry.digest
@@ -420,15 +426,24 @@ class Namespace:
                     child = TreeNode(node, name, self.new_number(node, name), digest)
                     self._given[child.number] = child
                 found.append(Found(name, self._node_attributes(snapshot, child), child))
-                continue
-            encoded = files.get(digest)
-            if encoded is None:
+            elif digest in files:
+                attributes = _file_attributes(numbers(digest), files[digest])
+                found.append(_new(Found, (name, attributes, None)))
+            else:
                 raise ObjectMissingError("file", digest)
-            number = file_number(digest) | _FILE_BIT
-            if has_collisions and snapshot.has_collision(digest):
-                number = self._collided_number(digest)
-            found.append(Found(name, _file_attributes(number, read_file(encoded)), None))
         return found
+
+    def _file_numbers(self, snapshot: Snapshot) -> Callable[[Digest], int]:
+        """What gives file objects their numbers."""
+        if snapshot.collision_count() == 0:
+            return _own_number
+
+        def number(digest: Digest) -> int:
+            if snapshot.has_collision(digest):
+                return self._collided_number(digest)
+            return _own_number(digest)
+
+        return number
 
     def _collided_number(self, digest: Digest) -> int:
         number = self._collided.get(digest)
@@ -500,6 +515,16 @@ def _read_head(snapshot: Snapshot, node: TreeNode) -> TreeHead:
     raise ObjectMissingError("tree", node.digest)
 
 
+def _own_number(digest: Digest) -> int:
+    return file_number(digest) | _FILE_BIT
+
+
+def _find_files(snapshot: Snapshot, digests: list[Digest]) -> dict[bytes, File]:
+    """Those of the file objects that exist, by digest."""
+    encoded = snapshot.find_files(digests)
+    return dict(zip(encoded, read_files([*encoded.values()]), strict=True))
+
+
 def _tree_bytes(snapshot: Snapshot, digest: Digest) -> bytes:
     encoded = snapshot.find_tree(digest)
     if encoded is None:
@@ -508,9 +533,10 @@ def _tree_bytes(snapshot: Snapshot, digest: Digest) -> bytes:
 
 
 def _file_attributes(number: int, file: File) -> Attributes:
-    if type(file) is RegularFile:  # most are: a keyword less is a tenth of it
+    if type(file) is RegularFile:
         mode = stat.S_IFREG | file.mode
-        return Attributes(number, mode, file.uid, file.gid, file.size, 0, 0, _FIXED)
+        # Most are, and the constructor of a named tuple takes three times as long.
+        return _new(Attributes, (number, mode, file.uid, file.gid, file.size, 0, 0, True))
     mode = file_type(file) | file.mode
     size = len(getattr(file, "target", b""))
     major, minor = getattr(file, "major", 0), getattr(file, "minor", 0)

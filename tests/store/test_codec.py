@@ -254,3 +254,12 @@ def test_every_truncation_is_rejected(item: File | Tree | Commit, _: str) -> Non
     for length in range(len(encoded)):
         with pytest.raises(FormatError):
             decode(item, encoded[:length])
+
+
+def test_many_files_at_once() -> None:
+    files: list[File] = [RegularFile(0o644, n, 0, (), EMPTY_CONTENT, 0) for n in range(300)]
+    files.append(Symlink(0, 0, (), b"target"))
+    assert codec.read_files([codec.encode_file(file) for file in files]) == files
+    assert codec.read_files([]) == []
+    with pytest.raises(FormatError):
+        codec.read_files([codec.encode_file(files[0]), b"\xc0"])

@@ -102,6 +102,7 @@ def write_history_page(out: IO[bytes], history: History) -> None:
         {
             "title": ", ".join(history.revisions),
             "builds": shown,
+            "oldest": min(reversed(shown), key=lambda build: build.timestamp, default=None),
             "charts": _draw_charts(shown),
             "graph_width": width,
             "height": lines.HEIGHT,

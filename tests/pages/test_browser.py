@@ -114,6 +114,16 @@ def test_a_link_opens_what_it_leads_to(browser: Page, page: Path) -> None:
     assert browser.evaluate(opened) == target
 
 
+def test_print(browser: Page, page: Path) -> None:
+    """On paper nothing can be unfolded."""
+    seen = "Array.from(document.querySelectorAll('.more'), e => e.checkVisibility())"
+    browser.open(page)
+    assert browser.evaluate(seen) == [False] * 4
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate(seen) == [True] * 4
+    browser.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_keyboard(browser: Page, page: Path) -> None:
     """Every build can be reached and opened; the charts stand in nobody's way."""
     browser.open(page)

@@ -63,7 +63,7 @@ def set_refs(repository: Path, commit: Digest, *refs: str) -> None:
 
 
 @pytest.mark.parametrize("words", [["main"], ["--all"], ["--follow", "main"]])
-@pytest.mark.parametrize("how", ["removed", "replaced"])
+@pytest.mark.parametrize("how", ["removed", "replaced", "renamed over"])
 def test_an_index_that_goes(tmp_path: Path, how: str, words: list[str]) -> None:
     """The daemon goes on with the one that it has opened."""
     source = make_small_tree(tmp_path / "source")
@@ -72,10 +72,13 @@ def test_an_index_that_goes(tmp_path: Path, how: str, words: list[str]) -> None:
     with mounted(repository, *words, at=tmp_path / "mnt") as mount:
         root = mount.path / "refs/main" if words == ["--all"] else mount.path
         assert len(os.listdir(root)) == len(os.listdir(source))
-        (repository / "index").rename(tmp_path / "gone")
+        other = init_repository(tmp_path / "other")
+        make_up(other, main={b"else": EMPTY_FILE})
+        if how == "renamed over":
+            (other / "index/data.mdb").rename(repository / "index/data.mdb")
+        else:
+            (repository / "index").rename(tmp_path / "gone")
         if how == "replaced":
-            other = init_repository(tmp_path / "other")
-            make_up(other, main={b"else": EMPTY_FILE})
             shutil.copytree(other / "index", repository / "index")
         assert list_tree(root) == list_tree(source)
         if os.geteuid() == 0:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A booting system mounts by fstab, and a service that dies or hangs is replaced."""
 
+import os
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import NOBODY, Account, ostreefs_output
 from tests.support.commits import commit_directory, init_repository
 from tests.support.systemd import Machine
 from tests.support.trees import write
@@ -84,6 +86,38 @@ wrong: exit-code 0
 dead: cat: /srv/now/file: Transport endpoint is not connected
 restarted: content
 """
+
+
+SCRIPT_OF_A_USER = r"""
+export XDG_RUNTIME_DIR=/run/user/65534 HOME=$HOME_OF_USER
+mkdir -p "$XDG_RUNTIME_DIR"
+chown nobody "$XDG_RUNTIME_DIR"
+systemd-run -q -p User=nobody -p Delegate=yes -E XDG_RUNTIME_DIR -E HOME \
+    /lib/systemd/systemd --user
+until [ -S "$XDG_RUNTIME_DIR/systemd/private" ]; do sleep 0.05; done
+of_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+of_user systemctl --user start ostreefs@mine
+echo "started: $(of_user cat "$HOME/mnt/file")"
+of_user ostreefs mounts | grep -c "$HOME/mnt .* running"
+of_user systemctl --user stop ostreefs@mine
+echo "stopped: $(ls -A "$HOME/mnt" | wc -l)"
+"""
+
+
+def test_a_service_of_a_user(tmp_path: Path, user: Account) -> None:
+    """For an ordinary user, with fusermount3."""
+    assert user.home is not None
+    home = user.home / "systemd"
+    write(home / "source/file", b"content")
+    settings = f"REPO={home}/repo\nWHAT=main\nMOUNTPOINT={home}/mnt\n"
+    write(home / ".config/ostreefs/mounts/mine.conf", settings.encode())
+    for path in (home, *home.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    repository = ("--repo", home / "repo")
+    ostreefs_output(*repository, "init", account=user)
+    ostreefs_output(*repository, "commit", "-b", "main", home / "source", account=user)
+    said = Machine(tmp_path, user).run(f"HOME_OF_USER={home}\n{SCRIPT_OF_A_USER}", seconds=40)
+    assert said.splitlines() == ["started: content", "1", "stopped: 0"]
 
 
 def test_fstab_and_services(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tests.support.commands import OURSELVES, run
+from tests.support.commands import OURSELVES, Account, run
 from tests.support.project import ROOT
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,12 +25,13 @@ mkdir "$group"
 trap 'echo $$ >"$1/cgroup/cgroup.procs"; find "$group" -depth -type d -exec rmdir {} +' EXIT
 echo $$ >"$group/cgroup.procs"
 unshare --pid --fork --kill-child --uts --ipc --cgroup --mount --propagation private \
-    sh -c "$2" sh "$1"
+    sh -c "$2" sh "$@"
 """
 
 _BOOT = f"""
 set -e
 place=$1 root=$1/root
+shift 2
 mkdir "$root" "$place/memory"
 mount -t tmpfs tmpfs "$place/memory"
 mkdir "$place/memory/upper" "$place/memory/work"
@@ -46,7 +47,7 @@ for name in null zero full random urandom tty fuse autofs; do
 done
 ln -s /proc/self/fd "$root/dev/fd"
 for name in run tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$root/$name"; done
-for path in "$place/shared" {shlex.quote(str(ROOT))} {shlex.quote(sys.prefix)}; do
+for path in "$@"; do
     mkdir -p "$root$path"
     mount --bind "$path" "$root$path"
 done
@@ -82,8 +83,10 @@ ExecStopPost=/bin/systemctl --no-block exit 0
 class Machine:
     """What it is to boot with; `shared` is the one directory that both sides see."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, account: Account = OURSELVES) -> None:
+        """`account` is who is to be able to run `ostreefs` in there."""
         self._place = place
+        self._account = account
         self.shared = place / "shared"
         self.shared.mkdir()
         self._units = place / "etc/systemd/system"
@@ -95,6 +98,9 @@ class Machine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    def _homes(self) -> list[Path]:
+        return [] if self._account.home is None else [self._account.home]
+
     def run(self, script: str, seconds: float) -> str:
         """Boot, run a script of the shell to its end or its first failure; what it says."""
         path, said = self.shared / "script", self.shared / "said"
@@ -102,14 +108,14 @@ class Machine:
         self.add("systemd/system/probe.target", _TARGET)
         service = _SERVICE.format(script=path, said=said, seconds=seconds)
         self.add("systemd/system/probe.service", service)
-        python = shlex.join(
-            [f"PYTHONPATH={OURSELVES.environment()['PYTHONPATH']}", sys.executable]
-        )
+        imports = f"PYTHONPATH={self._account.environment()['PYTHONPATH']}"
+        python = shlex.join([imports, self._account.python])
         program = self._place / "ostreefs"
         program.write_text(f'#!/bin/sh\nexec env {python} -m ostreefs "$@"\n')
         done = run(
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"),
             *("sh", "-c", _GROUP, "sh", self._place, _BOOT),
+            *{self.shared, ROOT, Path(sys.prefix), *self._account.path, *self._homes()},
             timeout=seconds + 20,
         )
         assert said.exists(), done

@@ -142,7 +142,7 @@ def _raise_abort(command: Command, status: int) -> None:
         number = status - 128
         known = {each.value: each.name for each in signal.Signals}
         told += f" ({known[number]})" if number in known else ""
-    if status == 128 + signal.SIGINT:
+    if status - 128 in {signal.SIGINT, *_ENDING}:  # meant for us; a sandbox passes it on
         raise KeyboardInterrupt
     raise RunError(
         f"'{shlex.join(command.words)}' ended with {told}, which is no verdict",

@@ -251,10 +251,11 @@ class Composer:
 
     def _register(self, deb: Deb, layer: Layer | WholeTree) -> None:
         with self._made() as made:
-            obsolete = dpkg.find_obsolete(made, deb, layer)
+            gone = (dpkg.find_obsolete(made, deb, layer), dpkg.find_old_records(made, deb))
             records = dpkg.make_records(made, deb, layer)
-        if obsolete is not None:
-            self._tree.lay(obsolete)
+        for deletions in gone:
+            if deletions is not None:
+                self._tree.lay(deletions)
         archive = self._read_archive(io.BytesIO(records), "the records of dpkg")
         self._tree.lay(archive, as_installed=True)
 

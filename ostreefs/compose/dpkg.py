@@ -85,19 +85,31 @@ def find_obsolete(tree: MadeTree, deb: Deb, layer: Layer | WholeTree) -> Layer |
         place = _find(tree, line)
         if place and place.entry and not place.entry[0] and place.names not in kept:
             gone[line] = place.names
-    if not gone:
-        return None
-    for line in gone.keys() & _files_of_others(tree, deb):
-        del gone[line]
+    shared = gone.keys() & _files_of_others(tree, deb) if gone else set()
+    return _without([names for line, names in gone.items() if line not in shared])
+
+
+def find_old_records(tree: MadeTree, deb: Deb) -> Layer | None:
+    """A layer that deletes what ``info`` has of a package and a new version has not."""
+    prefix = f"{_info_name(tree, deb)}.".encode()
+    new = {b"list", *(name.encode() for name in deb.info)}
+    names = [name for name in tree.names_in(_INFO.encode()) if name.startswith(prefix)]
+    kinds = {name.removeprefix(prefix) for name in names} - new
+    place = tree.find(_INFO.encode()).names
+    return _without([(*place, prefix + kind) for kind in kinds if b"." not in kind])
+
+
+def _without(paths: list[tuple[bytes, ...]]) -> Layer | None:
+    """A layer that deletes these, if there are any."""
     top = Layer()
-    for names in gone.values():
-        layer_at = top
+    for names in paths:
+        layer = top
         for name in names[:-1]:
-            below = layer_at.entries.setdefault(name, Layer())
+            below = layer.entries.setdefault(name, Layer())
             assert isinstance(below, Layer)
-            layer_at = below
-        layer_at.entries[names[-1]] = WHITEOUT
-    return top if gone else None
+            layer = below
+        layer.entries[names[-1]] = WHITEOUT
+    return top if paths else None
 
 
 def _info_name(tree: MadeTree, deb: Deb) -> str:

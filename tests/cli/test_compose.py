@@ -184,18 +184,25 @@ def test_a_deb(cli: Cli, tmp_path: Path, compression: str) -> None:
 
 def test_dpkg_agrees(cli: Cli, base: Path, tmp_path: Path) -> None:
     """With what was registered, and takes it up from there."""
-    old = make_deb(tmp_path, {"usr/share/hello/old": "1", "usr/share/hello/both": "1"})
+    files = dict.fromkeys((f"usr/share/hello/{n}" for n in ("old", "both", "shared")), "1")
+    files["etc/old.conf"] = "1"
+    scripts = {"conffiles": "/etc/old.conf\n", "prerm": "#!/bin/sh\n"}
+    old = make_deb(tmp_path, files, control=scripts)
+    dotted = make_deb(tmp_path, {"usr/share/y": "1"}, Package="hello.x")
+    other = make_deb(tmp_path, {"usr/share/hello/shared": "1"}, Package="other")
     control = {"triggers": "activate-noawait x\n", "conffiles": "/etc/hello.conf\n"}
     files = {"usr/share/hello/both": "2", "usr/share/hello/new": "2", "etc/hello.conf": "conf"}
     new = make_deb(tmp_path, files, Version="2.0", control=control)
     foreign = make_deb(tmp_path, {"usr/share/lib/x": "x"}, Package="lib", Multi_Arch="same")
-    cli("compose", "-b", "mine", "os", "--deb", old)
+    cli.run("compose", "-b", "mine", "os", "--deb", old, "--deb", other, "--deb", dotted)
     assert "/usr/share/hello/old" in paths(cli, "mine")
     done = cli.run("compose", "-b", "mine", "mine", "--deb", new, "--deb", foreign)
     assert b"its scripts (triggers) were not run" in done.stderr
     found = paths(cli, "mine")
     assert "/usr/share/hello/old" not in found
-    assert {"/usr/share/hello/both", "/usr/share/hello/new", f"/{INFO}/lib:amd64.list"} <= found
+    assert {f"/usr/share/hello/{name}" for name in ("both", "new", "shared")} <= found
+    assert f"/{INFO}/hello.prerm" not in found
+    assert {f"/{INFO}/hello.x.list", "/etc/old.conf", f"/{INFO}/lib:amd64.list"} <= found
     out = tmp_path / "out"
     cli("checkout", "-U", "mine", out)
     query = ["dpkg-query", f"--admindir={out / 'var/lib/dpkg'}"]
@@ -204,7 +211,15 @@ def test_dpkg_agrees(cli: Cli, base: Path, tmp_path: Path) -> None:
         return subprocess.run([*query, *words], check=True, capture_output=True).stdout.decode()
 
     shown = asked("-W", "-f", "${Package} ${db:Status-Status} ${Version}\\n")
-    assert shown.splitlines() == ["dpkg installed 1", "hello unpacked 2.0", "lib installed 1.0"]
+    assert shown.splitlines() == [
+        *(
+            "dpkg installed 1",
+            "hello unpacked 2.0",
+            "hello.x installed 1.0",
+            "lib installed 1.0",
+            "other installed 1.0",
+        )
+    ]
     assert "/usr/share/hello/new" in asked("-L", "hello")
     assert asked("-S", "/usr/share/lib/x") == "lib:amd64: /usr/share/lib/x\n"
     assert asked("-W", "-f", "${Conffiles}", "hello").split() == [

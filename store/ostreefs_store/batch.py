@@ -55,8 +55,8 @@ class Batch:
         """
         new = transaction.put_files(self.files.items())
         transaction.put_trees(self.trees.items())
-        twins = self.twins
-        transaction.put_twins([(digest, twins[digest]) for digest in new if digest in twins])
+        holders = zip(new, map(self.twins.get, new), strict=True)
+        transaction.put_twins([(twin, holder) for twin, holder in holders if holder])
         transaction.put_object_files(self.object_files)
         transaction.put_directory_records(self.directory_records)
 

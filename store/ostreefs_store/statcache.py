@@ -23,7 +23,7 @@ import msgspec
 from ostreefs_store.model import DIGEST_SIZE, Digest, Xattrs
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Iterable
 
 KEPT_CTIME = frozenset({
     "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs",
@@ -69,12 +69,12 @@ class DirectoryRecord(msgspec.Struct, frozen=True, array_like=True):
     tree: Digest
     skipped: tuple[bytes, ...]
 
-    def find_touched(self, names: Sequence[str], facts: list[int]) -> list[int] | None:
-        """The positions of those of the files whose ctime alone differs.
+    def find_touched(self, names: bytes, facts: list[int]) -> list[int] | None:
+        """The positions of those of the files whose ctime alone differs; `names` are packed.
 
         None where anything else may have changed: names, sizes, times not to be believed.
         """
-        if self.skipped or pack_names(names) != self.names:
+        if self.skipped or names != self.names:
             return None
         old, new = array("q", self.facts), array("q", pack_facts(facts))
         if any(old[at::FACTS] != new[at::FACTS] for at in range(FACTS - 1)):

@@ -41,6 +41,7 @@ from ostreefs_store.statcache import (
     decode_record,
     directory_key,
     pack_facts,
+    pack_names,
     split_digests,
     unpack_names,
 )
@@ -242,10 +243,11 @@ class Scanner:
 
     def _resolve(self, directory: SourceDirectory, fd: int, stats: list[os.stat_result]) -> None:
         """Find the digest of each file without reading content, where that can be done."""
+        directory.packed_names = pack_names(directory.names)
         record = directory.record
         touched = None
         if record is not None:
-            touched = record.find_touched(directory.names, directory.facts)
+            touched = record.find_touched(directory.packed_names, directory.facts)
         if record is None or touched is None:
             self._resolve_each(directory, fd, stats)
             return

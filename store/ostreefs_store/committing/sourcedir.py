@@ -53,6 +53,7 @@ class SourceDirectory:
         "key",
         "mode",
         "names",
+        "packed_names",
         "path",
         "pending",
         "recognised",
@@ -73,6 +74,7 @@ class SourceDirectory:
         self.mode = self.uid = self.gid = self.ctime = 0
         self.xattrs: Xattrs = ()
         self.names: list[str] = []
+        self.packed_names = b""
         self.facts: list[int] = []
         self.digests: list[Digest] = []
         self.pending: list[int] = []
@@ -93,6 +95,7 @@ class SourceDirectory:
     def load_files(self) -> None:
         """Take the files of an unchanged directory from its record."""
         assert self.record is not None
+        self.packed_names = self.record.names
         self.names = unpack_names(self.record.names)
         self.facts = list(array("q", self.record.facts))
         self.digests = split_digests(self.record.digests)
@@ -117,13 +120,10 @@ class SourceDirectory:
 
     def encode_tree(self) -> bytes:
         """The canonical bytes of the tree that it is, once everything in it is known."""
+        names = self.packed_names.split(b"\0") if self.names else []
         entries = [
             (name, False, digest)
-            for name, digest in zip(
-                pack_names(self.names).split(b"\0") if self.names else (),
-                self.digests,
-                strict=True,
-            )
+            for name, digest in zip(names, self.digests, strict=True)
             if digest != NO_DIGEST
         ]
         entries += [(os.fsencode(name), True, self.trees[name]) for name in self.subdirectories]
@@ -157,7 +157,7 @@ class SourceDirectory:
             uid=self.uid,
             gid=self.gid,
             xattrs=self.xattrs,
-            names=pack_names(self.names),
+            names=self.packed_names,
             facts=pack_facts(forget_racy(self.facts, started)),
             digests=b"".join(self.digests),
             subdirectories=pack_names(self.subdirectories),

@@ -19,6 +19,8 @@ PACKAGES = (
     "findutils",
     "coreutils",
     "e2fsprogs",
+    "bubblewrap",
+    "busybox-static",
 )
 """Debian's packages; borgbackup mounts with python3-pyfuse3."""
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import run_quietly, say
-from benchmarks.trees import change_files, make_large_file, make_tree
+from benchmarks.trees import change_files, make_large_file, make_runnable, make_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,6 +217,14 @@ class Session:
     def changed(self) -> Pair:
         """Two commits of ``many`` that differ in ``CHANGED`` files."""
         return self.many.changed(CHANGED)
+
+    @cached_property
+    def system(self) -> Prepared:
+        """10,000 files in 100 directories, and a program that runs with them as its root."""
+        path = self.storage.new_path("system")
+        make_tree(path, directories=100, files_each=100)
+        make_runnable(path)
+        return self._prepared("system", path)
 
     @cached_property
     def entries(self) -> Prepared:

@@ -10,6 +10,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.measure import BenchmarkError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -52,6 +54,22 @@ def make_tree(root: Path, *, directories: int, files_each: int) -> None:
         directory.mkdir()
         for number in range(files_each):
             (directory / f"f{number:05}").write_bytes(b"%d/%d\n" % (at, number))
+
+
+def make_runnable(root: Path) -> None:
+    """Put a program and mount points into a tree, as a system has them.
+
+    Raises:
+        BenchmarkError: There is no static busybox here.
+    """
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        raise BenchmarkError("needs busybox, of the package busybox-static")
+    for name in ("dev", "etc", "home", "proc", "run", "sys", "tmp", "usr/bin", "var/lib/misc"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy2(busybox, root / "usr/bin/busybox")
+    (root / "usr/bin/true").symlink_to("busybox")
+    (root / "bin").symlink_to("usr/bin")
 
 
 def change_files(root: Path, count: int) -> None:

@@ -13,6 +13,7 @@ from benchmarks.workloads import (
     memory,
     mounting,
     reading,
+    running,
     space,
     startup,
     storing,
@@ -38,5 +39,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         *comparing.BENCHMARKS,
         *composing.BENCHMARKS,
         *bisecting.BENCHMARKS,
+        *running.BENCHMARKS,
     )
 }

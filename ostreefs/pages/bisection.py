@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ostreefs.pages import lines
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ostreefs.bisect.report import BisectionReport, Candidate
 
 _SHORT = 12
+_FOLDED = 6
+"""So many commits in a row are folded."""
+
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """ECMA-48: what tells a terminal about colours, cursors and titles."""
 
@@ -57,6 +61,13 @@ class ShownCandidate(NamedTuple):
     picture: lines.Picture
 
 
+class Group(NamedTuple):
+    """Commits beside one another; those that nobody needs to see are folded into one line."""
+
+    candidates: list[ShownCandidate]
+    is_folded: bool
+
+
 def write_bisection_page(out: IO[bytes], report: BisectionReport) -> None:
     """Write a page that needs nothing else."""
     candidates = report.candidates
@@ -72,6 +83,7 @@ def write_bisection_page(out: IO[bytes], report: BisectionReport) -> None:
         {
             "report": report,
             "candidates": shown,
+            "groups": list(fold(shown)),
             "steps": [(step, by_id[commit]) for step, commit in steps],
             "rounds": list(find_rounds(report)),
             "culprit": by_id.get(report.culprit or ""),
@@ -134,6 +146,17 @@ def clean_output(text: str) -> list[str]:
     return [
         line.rpartition("\r")[2].expandtabs() for line in plain.replace("\r\n", "\n").split("\n")
     ]
+
+
+def fold(shown: Sequence[ShownCandidate]) -> Iterator[Group]:
+    """Fold what was not tested and is out of question, where its lines run straight on."""
+    for is_plain, run in groupby(shown, _is_plain):
+        group = list(run)
+        yield Group(group, is_folded=is_plain and len(group) >= _FOLDED)
+
+
+def _is_plain(candidate: ShownCandidate) -> bool:
+    return candidate.kind == "untested" and not candidate.is_left and candidate.picture.is_straight
 
 
 # ---- how the range was narrowed down ----

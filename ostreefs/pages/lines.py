@@ -43,6 +43,12 @@ class Picture(NamedTuple):
     strokes: list[Stroke]
     tails: list[tuple[float, int]]
 
+    @property
+    def is_straight(self) -> bool:
+        """Whether no line begins, ends or changes its lane here."""
+        coming = sum(" 0V" in stroke.path for stroke in self.strokes)
+        return coming == len(self.tails) and not any("C" in each.path for each in self.strokes)
+
 
 def draw_lines(
     commits: Sequence[tuple[Key, Sequence[Key]]],

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ostreefs.bisect.report import BisectionReport
+from ostreefs.bisect.report import BisectionReport, Candidate
 from ostreefs.pages.bisection import clean_output, find_rounds, write_bisection_page
 from tests.pages.markup import Markup, check_page
 from tests.support.bisections import INJECTION, make_report
@@ -107,3 +107,42 @@ def test_other_outcomes(facts: dict[str, Any], expected: str) -> None:
     texts = render(changed(**facts)).texts
     assert expected in texts
     assert "The first slow commit" not in texts
+
+
+def make_line(
+    count: int, *, bad: int, left: set[int], merge: int | None = None
+) -> list[Candidate]:
+    """Commits one after another, the newest bad, of which some are left; perhaps with a merge."""
+    found = []
+    for number in range(count):
+        parents = [number + 1] if number + 1 < count else []
+        parents += [number + 3] if number == merge else []
+        found.append(
+            Candidate(
+                commit=f"{number:064x}",
+                subject="",
+                timestamp=0,
+                parents=tuple(f"{parent:064x}" for parent in parents),
+                verdict="bad" if number == bad else "untested",
+                is_left=number in left,
+                step=1 if number == bad else None,
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("merge", "expected"),
+    [
+        (None, ["9 untested commits", "11 untested commits"]),
+        (20, ["9 untested commits", "7 untested commits"]),
+    ],
+)
+def test_what_nobody_needs_to_see_is_folded(merge: int | None, expected: list[str]) -> None:
+    """The culprit and what is left are shown, and where lines change their lanes."""
+    line = make_line(25, bad=0, left={10, 11, 12}, merge=merge)
+    report = changed(candidates=tuple(line), outcome="open", culprit=None, changes=None)
+    markup = render(report)
+    assert [text for text in markup.texts if text.endswith("untested commits")] == expected
+    assert len(markup.ids) == 25
+    assert markup.texts.count("still possible") == 3

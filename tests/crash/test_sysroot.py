@@ -6,7 +6,8 @@ their kernels, and what booted before can still be booted. A second run of the c
 leaves no litter.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,13 @@ from ostreefs.sysroot.origin import read_origin
 from ostreefs.sysroot.session import Session, changing
 from ostreefs_store.repository import Repository
 from tests.support.crash import every_death
+from tests.support.powercut import Loss, every_power_cut
 from tests.support.scenes import assert_sound
 from tests.support.sysroots import (
     OS,
     REF,
     commit_release,
+    copy_sysroot,
     litter_of,
     make_sysroot,
     release_files,
@@ -189,26 +192,53 @@ CASES: dict[str, tuple[Operation, set[str], set[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("loader", LOADERS)
-@pytest.mark.parametrize("case", CASES)
-def test_every_death(place: Path, loader: str, case: str) -> None:
+def check_interruptions(
+    place: Path, loader: str, case: str, interrupt: Callable[[Callable[[], None]], Iterator[int]]
+) -> None:
+    """Look at what each interruption leaves, and at what a second run makes of it."""
     operation, permitted, staying, expected = CASES[case]
-    root = place / "sysroot"
-    sysroot = make_scene(root, loader)
+    sysroot = Sysroot(place / "sysroot")
+    pristine = make_scene(place / "pristine", loader)
+    copy_sysroot(pristine, sysroot)
     booted = set()
     try:
-        for _ in every_death(lambda: run(root, operation)):
+        for _ in interrupt(lambda: run(sysroot.root, operation)):
             booted.add(assert_boots(sysroot, permitted))
             assert staying <= {version_of(d) for d in state_of(sysroot).deployments}
-            run(root, operation)
+            run(sysroot.root, operation)
             assert [version_of(d) for d in state_of(sysroot).deployments] == expected
             assert_boots(sysroot, {expected[0]})
             assert litter_of(sysroot) == []
-            sysroot = make_scene(root, loader)
-        assert booted == permitted  # there were deaths on either side of the step
+            copy_sysroot(pristine, sysroot)
+        assert booted == permitted  # there were some on either side of the step
         assert_sound(sysroot.repository)
     finally:
         remove_sysroot(sysroot)
+        remove_sysroot(pristine)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("case", CASES)
+def test_every_death(place: Path, loader: str, case: str) -> None:
+    check_interruptions(place, loader, case, every_death)
+
+
+@pytest.mark.parametrize(
+    ("loader", "case", "loss"),
+    [
+        *(("bls", case, "everything") for case in CASES),
+        ("none", "upgrade", "everything"),
+        ("none", "rollback", "everything"),
+        ("bls", "upgrade", "content"),
+        ("bls", "kargs", "content"),
+    ],
+)
+def test_every_power_cut(place: Path, loader: str, case: str, loss: Loss) -> None:
+    """The same with nothing left but what had been synced."""
+    prefix = os.fsencode(place / "kept-")
+    check_interruptions(
+        place, loader, case, lambda operation: every_power_cut(operation, loss, prefix)
+    )
 
 
 @pytest.mark.parametrize("loader", LOADERS)

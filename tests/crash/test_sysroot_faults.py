@@ -18,6 +18,7 @@ from tests.support.faults import every_fault, why_no_injection
 from tests.support.scenes import assert_sound
 from tests.support.sysroots import (
     commit_release,
+    copy_sysroot,
     litter_of,
     loosen,
     make_sysroot,
@@ -41,9 +42,7 @@ def test_every_write_that_fails(place: Path) -> None:
     words = ("admin", "upgrade", "--sysroot", str(sysroot.root))
 
     def prepare() -> None:
-        remove_sysroot(sysroot)
-        sysroot.root.parent.mkdir(exist_ok=True)
-        subprocess.run(["cp", "-a", pristine.root, sysroot.root], check=True)
+        copy_sysroot(pristine, sysroot)
 
     booted: set[str] = set()
     try:
@@ -59,7 +58,7 @@ def test_every_write_that_fails(place: Path) -> None:
         assert booted == {"2", "3"}
         assert_sound(sysroot.repository)
     finally:
-        loosen(pristine)
+        remove_sysroot(pristine)
         remove_sysroot(sysroot)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Sysroots for tests: releases in their repository, and deployments that can be deleted again."""
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,13 @@ def remove_sysroot(sysroot: Sysroot) -> None:
     loosen(sysroot)
     if sysroot.root.exists():
         remove_tree(sysroot.root)
+
+
+def copy_sysroot(source: Sysroot, target: Sysroot) -> None:
+    """Put a copy of a sysroot in the place of another one, hard links and all."""
+    remove_sysroot(target)
+    target.root.parent.mkdir(exist_ok=True)
+    subprocess.run(["cp", "-a", source.root, target.root], check=True)
 
 
 @contextmanager

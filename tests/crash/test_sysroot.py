@@ -178,7 +178,7 @@ CASES: dict[str, tuple[Operation, set[str], set[str], list[str]]] = {
         ["2", "1"],
     ),
     "kargs": (
-        lambda session: set_kargs(session, choose(session, "2"), Changes(replace=("quiet",))),
+        lambda session: set_kargs(session, choose(session, "1"), Changes(replace=("quiet",))),
         {"2"},
         {"0", "1", "2"},
         ["2", "1", "0"],

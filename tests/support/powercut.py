@@ -11,6 +11,7 @@ What worker processes do, and what C libraries do (LMDB), is not recorded and st
 """
 
 import os
+import shutil
 import stat
 import sys
 import traceback
@@ -106,7 +107,7 @@ class PowerCut:
     def _mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         place = _absolute(path, dir_fd)
         self.calls["mkdir"](path, mode, dir_fd=dir_fd)
-        self._note([place], lambda: os.rmdir(place))
+        self._note([place], lambda: shutil.rmtree(place))
 
     def _symlink(self, target: Any, path: Any, *args: Any, dir_fd: int | None = None) -> None:
         place = _absolute(path, dir_fd)
@@ -157,10 +158,15 @@ def _key(path: bytes) -> _Key:
 
 
 def _absolute(path: Any, dir_fd: int | None) -> bytes:
+    """A path that leads there whatever becomes of the names above: through its open folder."""
     name = os.fsencode(path)
     if dir_fd is not None and not name.startswith(b"/"):
-        return os.path.join(os.readlink(b"/proc/self/fd/%d" % dir_fd), name)
-    return os.path.abspath(name)
+        name = b"/proc/self/fd/%d/%s" % (dir_fd, name)
+    above, name = os.path.split(os.path.abspath(name))
+    return b"/proc/self/fd/%d/%s" % (_real_open(above, os.O_PATH | os.O_DIRECTORY), name)
+
+
+_real_open = os.open
 
 
 def every_power_cut(operation: Callable[[], object], loss: Loss, prefix: bytes) -> Iterator[int]:

@@ -49,15 +49,12 @@ class Listing:
         """Whether the directory would be listed the same again."""
         return isinstance(self._node, TreeNode) and not self._node.retired
 
-    @property
-    def was_told(self) -> bool:
-        """Whether the kernel has seen all of this directory, in this listing or another."""
-        return self._node is not None and self._node.was_told
-
-    def note_told(self) -> None:
-        """The kernel has seen all of it."""
-        if self._node is not None:
-            self._node.was_told = True
+    def note_opened(self) -> bool:
+        """The directory was opened; whether that is the first time since the kernel knows it."""
+        if self._node is None or self._node.was_opened:
+            return False
+        self._node.was_opened = True
+        return True
 
     @property
     def _is_retired(self) -> bool:

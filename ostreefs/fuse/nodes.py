@@ -31,17 +31,17 @@ class Node:
     """A directory, or a link that is no object, which the kernel knows under a number.
 
     `key` is the number under which it is the parent of others; a root that has taken the place of
-    another one has a key of its own. `was_told` says that the kernel has seen all of a directory.
+    another one has a key of its own. `was_opened` says that the kernel may keep its list.
     """
 
-    __slots__ = ("__weakref__", "key", "lookups", "name", "number", "parent", "was_told")
+    __slots__ = ("__weakref__", "key", "lookups", "name", "number", "parent", "was_opened")
 
     def __init__(self, parent: Node | None, name: bytes, number: int) -> None:
         self.parent = parent
         self.name = name
         self.number = self.key = number
         self.lookups = 0
-        self.was_told = False
+        self.was_opened = False
 
 
 class TreeNode(Node):

@@ -159,13 +159,9 @@ class Operations:
             self._listings[handle] = (number, listing)
         return listing.entries_from(start)
 
-    def was_listed(self, handle: int) -> bool:
-        """Whether the kernel has seen all of a directory, so that it may ask no more."""
-        return self._listings[handle][1].was_told
-
-    def note_listed(self, handle: int) -> None:
-        """The kernel has seen all of a directory."""
-        self._listings[handle][1].note_told()
+    def is_opened_first(self, handle: int) -> bool:
+        """Whether the kernel may not know what a directory lists; asked once, and then no more."""
+        return self._listings[handle][1].note_opened()
 
     def acknowledge(self, nodes: list[Node]) -> None:
         """Count that the kernel is told of nodes."""

@@ -115,7 +115,7 @@ class Requests:
 
     def _opendir(self, node: int, request: bytes) -> bytes:
         handle, is_fixed = self._operations.opendir(node)
-        if is_fixed and not self._operations.was_listed(handle):
+        if is_fixed and self._operations.is_opened_first(handle):
             self._expected = (handle, 0, self._room)
         return protocol.format_opened(handle, _KEPT if is_fixed else 0)
 
@@ -127,8 +127,6 @@ class Requests:
         self._operations.acknowledge(page.nodes)
         if page.payload:
             self._expected = (handle, page.end, self._room)
-        else:
-            self._operations.note_listed(handle)
         return page.payload
 
     def prepare(self) -> None:

@@ -211,6 +211,17 @@ def test_the_kernel_is_not_told_what_has_no_room(served: Served, *, prepare: boo
     ask(requests, Opcode.RELEASEDIR, ROOT, HANDLE.pack(handle))
 
 
+def test_a_list_is_prepared_when_a_directory_is_opened_first(served: Served) -> None:
+    """Later on the kernel keeps it, and who opens it again to read nothing costs nothing."""
+    requests, number = Requests(served.operations), served.inode(b"dir")
+    before = sum(served.namespace.tree_cache_uses)
+    for _ in range(3):
+        (handle,) = HANDLE.unpack_from(ask(requests, Opcode.OPENDIR, number, bytes(8)))
+        requests.prepare()
+        ask(requests, Opcode.RELEASEDIR, number, HANDLE.pack(handle))
+        assert sum(served.namespace.tree_cache_uses) == before + 1
+
+
 def test_readlink(served: Served) -> None:
     assert served.operations.readlink(served.inode(b"link")) == b"dir/inner"
     for name in (b"file", b"fifo"):

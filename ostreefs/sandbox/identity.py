@@ -102,5 +102,5 @@ def complete_accounts(view: View, identity: Identity) -> dict[str, bytes]:
 
 
 def _with_line(data: bytes, line: str) -> bytes:
-    end = b"" if not data or data.endswith(b"\n") else b"\n"
-    return data + end + line.encode(errors="surrogateescape") + b"\n"
+    """The line comes first: of two users with one number, that is the name of both."""
+    return line.encode(errors="surrogateescape") + b"\n" + data

@@ -117,7 +117,7 @@ def test_whom_the_tree_does_not_know_gets_a_name(tree: Path) -> None:
     stranger = Identity("me", 4321, 77, "/home/me")
     layout = plan(tree, LONE, stranger)
     line = "me:x:4321:77::/home/me:/bin/sh\n"
-    wanted = {"/etc/passwd": f"root:x:0:0::/root:/bin/sh\n{line}".encode()}
+    wanted = {"/etc/passwd": f"{line}root:x:0:0::/root:/bin/sh".encode()}
     assert layout.data == wanted
     assert (DATA, "/etc/passwd") in layout.steps
     assert complete_accounts(View(tree), ROOT) == {}

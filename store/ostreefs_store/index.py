@@ -129,6 +129,9 @@ class Index:
         """
         self._extent.check()
         with translated(self.path):
+            # Workers that were ended leave their places in the table of readers, which would keep
+            # pages from being used again, and run out in a process that commits often.
+            self._environment.reader_check()
             transaction = Transaction(self, self._environment.begin(write=True))
             try:
                 yield transaction

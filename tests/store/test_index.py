@@ -2,6 +2,7 @@
 """The index: transactions, snapshots, collisions, and what is told when it is damaged."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -332,3 +333,30 @@ def test_garbled_pages(tmp_path: Path, *, writable: bool) -> None:
 
     with pytest.raises(IndexCorruptError):
         call_in_child(read_all)
+
+
+def test_a_transaction_forgets_readers_that_were_killed(index: Index) -> None:
+    """A process may commit as often as it likes: each time its workers are killed as they read."""
+    fill(index, 1)
+    gate, opener = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with index.reopen().snapshot():
+            os.write(opener, b"x")
+            signal.pause()
+        os._exit(1)
+    os.read(gate, 1)
+    os.close(gate)
+    os.close(opener)
+    assert str(pid) in readers_of(index)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert str(pid) in readers_of(index)
+    fill(index, 2)
+    assert str(pid) not in readers_of(index)
+
+
+def readers_of(index: Index) -> list[str]:
+    """The processes that are in LMDB's table of readers."""
+    table: str = index._environment.readers()
+    return [line.split()[0] for line in table.splitlines()[1:]]

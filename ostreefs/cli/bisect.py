@@ -19,6 +19,7 @@ from ostreefs.cli.logs import set_up_log
 from ostreefs.cli.output import complain, print_json, print_line, print_lines, warn
 from ostreefs.cli.pagefile import check_page, open_page
 from ostreefs.cli.terminal import Terminal
+from ostreefs_store.errors import StoreError
 from ostreefs_store.model import Digest
 
 if TYPE_CHECKING:
@@ -223,10 +224,13 @@ def _terms(session: Session, arguments: Arguments) -> int:
 
 
 def _log(session: Session, arguments: Arguments) -> int:
-    step = session.look(session.read_state())
-    state = step.state
+    state = session.read_state()
+    try:
+        end = _end(session.look(state))
+    except StoreError as error:  # the log is there even so
+        end = [f"error: {error}"]
     with session.open(writable=False) as repository, repository.index.snapshot() as snapshot:
-        lines = list(format_log(state, bisecttext.subject_finder(snapshot), _end(step)))
+        lines = list(format_log(state, bisecttext.subject_finder(snapshot), end))
     if arguments.json:
         marks = [bisecttext.describe_mark(mark, state.names) for mark in state.marks]
         print_json({"log": lines, "verdicts": marks})

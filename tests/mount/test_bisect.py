@@ -155,21 +155,28 @@ def test_without_a_place_of_its_own(user: Account, tmp_path: Path) -> None:
         account = dataclasses.replace(user, variables=variables)
         builds = Builds(Path(place), account)
         run("mkdir", f"{place}/run", account=account)
-        builds.ok("start", "--name=one", "main", "main~9")
-        builds.ok("start", "--name=two", "main", "main~20")
-        shown = Path(place, "run/ostreefs-bisect")
-        assert sorted(os.listdir(shown)) == ["one", "two"]
-        error = builds.fails("good")
-        assert error == "no bisection 'default' is open"
-        builds.ok("run", "--name=one", "sh", "-c", TEST + "test $number -lt 25")
-        assert json.loads(builds.ok("report", "--json", "--name=one"))["culprit"] == builds.ids[25]
-        assert builds.json("log", "--name", "two")["verdicts"][0]["verdict"] == "bad"
-        error = builds.fails("start", "--name=two", "main", "main~20")
-        assert error == "bisection 'two' is open already"
-        assert "where bisection 'two' shows" in builds.fails("start", f"--mount={shown}/two")
-        for name in ("one", "two"):
-            builds.ok("reset", "--name", name)
-        assert os.listdir(shown) == []
+        try:
+            _bisect_two(builds, Path(place, "run/ostreefs-bisect"))
+        finally:
+            for name in ("one", "two"):
+                builds.bisect("reset", "--name", name)
+
+
+def _bisect_two(builds: Builds, shown: Path) -> None:
+    builds.ok("start", "--name=one", "main", "main~9")
+    builds.ok("start", "--name=two", "main", "main~20")
+    assert sorted(os.listdir(shown)) == ["one", "two"]
+    error = builds.fails("good")
+    assert error == "no bisection 'default' is open"
+    builds.ok("run", "--name=one", "sh", "-c", TEST + "test $number -lt 25")
+    assert json.loads(builds.ok("report", "--json", "--name=one"))["culprit"] == builds.ids[25]
+    assert builds.json("log", "--name", "two")["verdicts"][0]["verdict"] == "bad"
+    error = builds.fails("start", "--name=two", "main", "main~20")
+    assert error == "bisection 'two' is open already"
+    assert "where bisection 'two' shows" in builds.fails("start", f"--mount={shown}/two")
+    for name in ("one", "two"):
+        builds.ok("reset", "--name", name)
+    assert os.listdir(shown) == []
 
 
 def test_after_a_reboot_the_next_step_mounts(ours: Builds) -> None:
@@ -449,6 +456,24 @@ def test_a_history_with_gaps(ours: Builds) -> None:
         prune(repository, Rules(delete=[Digest(bytes.fromhex(each)) for each in gone]))
     ours.start("main", ours.ids[0])
     assert f"{ours.ids[18]} is the first bad commit" in ours.ok("run", "sh", "-c", JUDGE)
+
+
+def test_commits_that_are_gone_all_the_same(ours: Builds) -> None:
+    """Only who goes round us can delete them; then it is told, and the log is there."""
+    ours.start("main", ours.ids[0])
+    log = ours.ok("log")
+    state = Session(ours.repository, "default", lambda: None).read_state()
+    assert state.current is not None
+    with Repository.open(ours.repository, writable=True) as repository:
+        with repository.index.transaction() as transaction:
+            transaction.delete_all("commits", [state.current])
+        assert ours.fails("good").startswith("no history leads from the good commit")
+        assert ours.ok("log").startswith(log)
+        with repository.index.transaction() as transaction:
+            transaction.delete_all("commits", [bytes.fromhex(ours.ids[-1])])
+    assert ours.fails("good", ours.ids[3]) == "no bad commit is in the repository any more"
+    assert ours.ok("log").endswith("# error: no bad commit is in the repository any more\n")
+    ours.ok("reset")
 
 
 def test_two_processes_at_one_bisection(ours: Builds) -> None:

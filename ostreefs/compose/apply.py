@@ -297,11 +297,11 @@ class Composer:
 
     def _run(self, commands: list[str]) -> None:
         """Run commands inside what there is so far, and lay over it what they changed."""
-        if self._order.on_conflict == "fail" and self._ledger.conflicts:
-            raise ConflictError(self._ledger.conflicts)
         if self._runner is None:
             self._notes += [f"'{command}' was not run" for command in commands]
             return
+        if self._order.on_conflict == "fail" and self._ledger.conflicts:
+            raise ConflictError(self._ledger.conflicts)
         self._finish_tree()
         message = Message("(before --run)", "", 0, {})
         target = Target(None, "none")

@@ -135,6 +135,9 @@ def test_conflicts_are_found_before_anything_is_run(builder: Builder) -> None:
         "--overlay=os:/bin/id=>/x",
     )
     assert "/x" in complaint(builder.run(*words, "--run=echo run"))
+    done = builder.run(*words, "--run=echo run", "--overlay=os:/etc=>/new", "--dry-run")
+    assert done.returncode == 1
+    assert done.stdout.decode().splitlines()[0].startswith("conflict  /x  differs between")
     done = builder.run(*words, "--run=echo run", "--dry-run", "--on-conflict=last")
     assert done.returncode == 0
     assert b"'echo run' was not run" in done.stderr

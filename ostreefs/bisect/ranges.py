@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ostreefs_store.comparing.ancestry import find_parents
+from ostreefs_store.comparing.ancestry import read_ancestry
 from ostreefs_store.errors import CorruptionError, PathNotFoundError
 from ostreefs_store.model import Commit, Digest
-from ostreefs_store.refs import read_commit
 from ostreefs_store.traverse import look_up, split_path
 
 if TYPE_CHECKING:
@@ -38,26 +37,14 @@ def read_graph(snapshot: Snapshot, tips: Iterable[Digest]) -> Graph:
 
     Raises `ObjectMissingError` for a tip that is not there, `FormatError`.
     """
-    graph = Graph([], [], [], {})
-    stack: list[tuple[Digest, Commit | None, list[Digest]]]
-    stack = [(tip, None, []) for tip in tips]
-    while stack:
-        digest, commit, parents = stack.pop()
-        if digest in graph.numbers:
-            continue
-        if commit is None:
-            commit = read_commit(snapshot, digest)
-            parents = list(find_parents(snapshot, digest, commit))
-        missing = [parent for parent in parents if parent not in graph.numbers]
-        if missing:
-            stack.append((digest, commit, parents))
-            stack += [(parent, None, []) for parent in reversed(missing)]
-            continue
-        graph.numbers[digest] = len(graph.ids)
-        graph.ids.append(digest)
-        graph.commits.append(commit)
-        graph.parents.append(tuple(graph.numbers[parent] for parent in parents))
-    return graph
+    history = read_ancestry(snapshot, tips)[::-1]
+    numbers = {ancestor.digest: number for number, ancestor in enumerate(history)}
+    return Graph(
+        [ancestor.digest for ancestor in history],
+        [ancestor.commit for ancestor in history],
+        [tuple(numbers[parent] for parent in ancestor.parents) for ancestor in history],
+        numbers,
+    )
 
 
 def read_kinds(snapshot: Snapshot, graph: Graph, paths: Sequence[bytes]) -> list[Hashable]:
@@ -69,7 +56,7 @@ def read_kinds(snapshot: Snapshot, graph: Graph, paths: Sequence[bytes]) -> list
     kinds: list[Hashable] = []
     for commit in graph.commits:
         try:
-            kinds.append(tuple(trail.look(commit.root, 0) for trail in trails))
+            kinds.append(tuple(trail.look(commit.root) for trail in trails))
         except CorruptionError:
             kinds.append(len(kinds))
     for trail in trails:
@@ -88,11 +75,11 @@ class _Trail:
         self._parts = split_path(path)
         self._known: dict[tuple[Digest, int], Entry | None] = {}
 
-    def look(self, tree: Digest, depth: int) -> Entry | None:
-        """What the rest of the path is in a tree."""
-        found: Entry | None = True, tree
+    def look(self, root: Digest) -> Entry | None:
+        """What the path is under this root."""
+        found: Entry | None = True, root
         passed: list[tuple[Digest, int]] = []
-        for at in range(depth, len(self._parts)):
+        for at, name in enumerate(self._parts):
             if found is None or not found[0]:
                 found = None
                 break
@@ -101,7 +88,7 @@ class _Trail:
                 found = self._known[key]
                 break
             passed.append(key)
-            found = look_up(self._snapshot, found[1], self._parts[at])
+            found = look_up(self._snapshot, found[1], name)
         self._known |= dict.fromkeys(passed, found)
         self.was_found = self.was_found or found is not None
         return found

@@ -377,6 +377,15 @@ def count_processes(words: str) -> int:
     return found
 
 
+def test_machines_that_forbid_user_namespaces() -> None:
+    """As in a namespace of one's own, where everybody may forbid more of them."""
+    code = "from ostreefs.sandbox.run import check_user_namespaces as c; c()"
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
+    python = (OURSELVES.python, "-c", code)
+    done = run("unshare", "-Ur", "sh", "-c", script, "sh", *python, account=OURSELVES)
+    assert b"SandboxError: this machine forbids user namespaces: " in done.stderr
+
+
 def test_bubblewrap_is_here() -> None:
     """As the project's own set-up installs it for the tests."""
     assert run("bwrap", "--version").returncode == 0

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from ostreefs.fuse.mounts import MountError, iter_mounts
 from ostreefs.fuse.temporary import temporary_mount
 from ostreefs_store.errors import RevisionNotFoundError
-from tests.support.commands import OURSELVES, Account, ostreefs_output
+from tests.support.commands import OURSELVES, Account, ostreefs_output, output
 from tests.support.mounts import wait_until
 from tests.support.trees import list_tree
 
@@ -71,6 +72,11 @@ def repository(account: Account, small_repository: Path, small_source: Path) -> 
     """One that the account may read."""
     if account.uid is None:
         return small_repository
+    return make_repository(account)
+
+
+def make_repository(account: Account) -> Path:
+    """A repository of an ordinary user, made by the first test that asks."""
     assert account.home is not None
     source, repository = account.home / "src", account.home / "temporary"
     if not repository.exists():
@@ -133,10 +139,15 @@ def test_is_gone_when_its_daemon_is_killed(account: Account, repository: Path) -
         assert not place.parent.exists()
 
 
-def test_what_nobody_took_down_is_taken_down_by_the_next(
-    account: Account, repository: Path
-) -> None:
+def test_what_nobody_took_down_is_taken_down_by_the_next(user: Account) -> None:
+    """In a runtime directory where nobody else makes mounts."""
+    assert user.home is not None
+    runtime = user.home / "runtime"
+    output("mkdir", runtime, account=user)
+    account = replace(user, variables=user.variables | {"XDG_RUNTIME_DIR": str(runtime)})
+    repository = make_repository(user)
     with somebody_uses(repository, account) as (process, place, daemon):
+        assert place.parent.parent == runtime / "ostreefs"
         os.kill(daemon, signal.SIGSTOP)
         process.kill()
         process.wait()

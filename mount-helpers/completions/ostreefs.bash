@@ -257,7 +257,7 @@ _ostreefs_verb() {
         admin)
             options+='--sysroot --modern --bootloader --os --retain --no-prune --dry-run --not-as-default --karg-none --karg-proc-cmdline --karg --karg-append --karg-delete --allow-downgrade --check -u --unpin --repair --from '
             values[--sysroot]='none'
-            values[--bootloader]='words none bls'
+            values[--bootloader]='words none bls grub2 syslinux'
             values[--os]='none'
             values[--karg]='none'
             values[--karg-append]='none'

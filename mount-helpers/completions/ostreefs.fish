@@ -300,7 +300,7 @@ complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a mounts -
 complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a admin -d 'Deploy commits, and choose what the machine boots'
 complete -c ostreefs -n '__ostreefs_at admin' -l sysroot -r -f -d 'the root of the machine\'s disk (else /)'
 complete -c ostreefs -n '__ostreefs_at admin' -l modern -d 'make boot and ostree, and no other directory'
-complete -c ostreefs -n '__ostreefs_at admin' -l bootloader -r -f -a 'none bls' -d 'what to write for; without it, what boot/loader/entries tells: none: nothing is written; \'current\' says what boots; bls: entries of the Boot Loader Specification in boot/loader/entries'
+complete -c ostreefs -n '__ostreefs_at admin' -l bootloader -r -f -a 'none bls grub2 syslinux' -d 'what to write for (else what is there in boot): none: nothing is written, and \'current\' says what boots; bls: entries of the Boot Loader Specification; grub2: a menu that GRUB includes; syslinux: a menu that extlinux, syslinux or U-Boot includes'
 complete -c ostreefs -n '__ostreefs_at admin' -l os -r -f -d 'the operating system (else that which runs, or the only one)'
 complete -c ostreefs -n '__ostreefs_at admin' -l retain -d 'keep all other deployments'
 complete -c ostreefs -n '__ostreefs_at admin' -l no-prune -d 'do not prune the repository afterwards'

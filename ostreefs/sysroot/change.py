@@ -89,15 +89,18 @@ def set_kargs(session: Session, deployment: Deployment, changes: Changes) -> tup
     """Change the kernel's arguments of a deployment; what they are then.
 
     Dying between the origin and the boot loader's entry leaves an entry with the old arguments,
-    which the next command writes anew. Raises `KargError`, `OriginError`.
+    which the next command writes anew. Raises `KargError`, `LoaderError`,
+    `OriginError`.
     """
     path = session.sysroot.origin(deployment.name)
     origin = read_origin(path)
     origin = origin._replace(kargs=change_kargs(origin.kargs, changes))
-    write_origin(path, origin)
     changed = deployment._replace(origin=origin)
     wanted = [changed if d.name == deployment.name else d for d in session.state.deployments]
-    session.loader.install(make_entries(session.sysroot, wanted))
+    entries = make_entries(session.sysroot, wanted)
+    session.loader.check(entries)
+    write_origin(path, origin)
+    session.loader.install(entries)
     return origin.kargs
 
 

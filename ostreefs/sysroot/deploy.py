@@ -20,8 +20,9 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from ostreefs.sysroot.boot.loader import BootEntry
 from ostreefs.sysroot.deployments import Deployment, list_trees
-from ostreefs.sysroot.kargs import Changes, change_kargs
+from ostreefs.sysroot.kargs import Changes, change_kargs, format_kargs
 from ostreefs.sysroot.kernels import ensure_copy, find_kernel
 from ostreefs.sysroot.layout import LITTER, choose_os, read_settings
 from ostreefs.sysroot.mountpoints import add_mount_points, find_missing
@@ -79,7 +80,7 @@ def plan_deployment(session: Session, request: Request) -> Plan:
     """Find out what a deployment takes, and whether it can be; nothing is written.
 
     The repository is in use. Raises `RevisionNotFoundError`, `OsNotFoundError`, `NoKernelError`,
-    `MountPointError`, `KargError`, `RoomError`, `CorruptionError`.
+    `MountPointError`, `KargError`, `LoaderError`, `RoomError`, `CorruptionError`.
     """
     sysroot, base = session.sysroot, session.state.base
     usual = base.origin if base is not None else None
@@ -94,6 +95,8 @@ def plan_deployment(session: Session, request: Request) -> Plan:
         is_ref = snapshot.find_ref(request.revision) is not None
     room = measure(sysroot, size, kernel)
     check(sysroot, room)
+    kargs = change_kargs(usual.kargs if usual else (), request.kargs)
+    session.loader.check([BootEntry("", "", "", "", format_kargs(kargs))])
     refspec = request.refspec or (request.revision if is_ref else release.hex())
     version = commit.metadata.get(VERSION, "")
     origin = Origin(
@@ -103,7 +106,7 @@ def plan_deployment(session: Session, request: Request) -> Plan:
         release=release,
         commit=release,
         timestamp=int(time.time()),
-        kargs=change_kargs(usual.kargs if usual else (), request.kargs),
+        kargs=kargs,
         boot=kernel.folder if kernel is not None and session.loader.needs_kernel else "",
     )
     return Plan(origin, commit.root, kernel, room)

@@ -20,6 +20,7 @@ the boot loader has of it could not be written again.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from ostreefs.sysroot.boot.loader import BootEntry
@@ -29,6 +30,7 @@ from ostreefs.sysroot.kernels import FOLDER, INITRAMFS, KERNEL, find_copy
 from ostreefs.sysroot.order import Orders, write_orders
 from ostreefs.sysroot.protect import set_immutable
 from ostreefs_store import durable
+from ostreefs_store.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,9 +87,10 @@ def make_entry(sysroot: Sysroot, deployment: Deployment) -> BootEntry | None:
         return None
     is_own_filesystem = sysroot.boot.stat().st_dev != sysroot.root.stat().st_dev
     folder = "/".join(["" if is_own_filesystem else "/boot", FOLDER, origin.boot])
+    version = printable(os.fsencode(origin.version))  # it may hold anything
     return BootEntry(
         deployment=deployment.name,
-        title=" ".join(filter(None, [origin.os, origin.version, f"({deployment.name})"])),
+        title=" ".join(filter(None, [origin.os, version, f"({deployment.name})"])),
         kernel=f"{folder}/{KERNEL}",
         initramfs=f"{folder}/{INITRAMFS}" if (copy / INITRAMFS).exists() else "",
         options=format_kargs([*origin.kargs, f"{SELECTOR}={deployment.name}"]),

@@ -247,6 +247,19 @@ def test_kernel_arguments(admin: Admin) -> None:
     assert admin("kargs") == "\n"
 
 
+def test_arguments_that_grub_cannot_pass_on(admin: Admin) -> None:
+    """Nothing is written, so the next command goes on."""
+    settings = admin.sysroot.settings
+    settings.write_text(settings.read_text().replace("bls", "grub2"))
+    admin.release("1")
+    assert "cannot pass" in admin.fails("deploy", "--karg=a=it's", "demo/stable")
+    admin("deploy", "--karg=a=1", "demo/stable")
+    assert "cannot pass" in admin.fails("kargs", "--karg=a=it's")
+    assert admin("kargs") == "a=1\n"
+    menu = (admin.sysroot.boot / "grub/ostreefs.cfg").read_text()
+    assert f"/vmlinuz a=1 ostreefs={admin.names[0]}\n" in menu
+
+
 def test_switch(admin: Admin) -> None:
     admin.release("1")
     admin("deploy", "demo/stable")

@@ -31,8 +31,8 @@ def add_init_fs_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--bootloader",
         choices=LOADERS,
-        help="what to write for; without it, what boot/loader/entries tells:"
-        + "".join(f" {name}: {meaning};" for name, meaning in LOADERS.items()).rstrip(";"),
+        help="what to write for (else what is there in boot): "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in LOADERS.items()),
     )
     parser.add_argument("path", metavar="DIR", help="the root, of a distribution or empty")
 

@@ -35,6 +35,9 @@ class Loader(Protocol):
     def find_default(self) -> str | None:
         """The deployment that the loader boots, of ours; None when it has none of them."""
 
+    def check(self, entries: Sequence[BootEntry]) -> None:
+        """Raise `LoaderError` for entries that cannot be written for this loader."""
+
     def install(self, entries: Sequence[BootEntry]) -> None:
         """Have these entries and no others of ours, the first one being what boots.
 
@@ -57,6 +60,10 @@ class NoLoader:
     def find_default() -> str | None:
         """Nobody but `current` says what boots."""
         return None
+
+    @staticmethod
+    def check(entries: Sequence[BootEntry]) -> None:
+        """Anything will do."""
 
     @staticmethod
     def install(entries: Sequence[BootEntry]) -> None:

@@ -121,7 +121,9 @@ def test_it_is_listed_and_taken_down(scene: Scene) -> None:
 
 
 def test_a_signal_takes_down_both(scene: Scene) -> None:
-    pid = scene.mount()
+    pid = scene.mount("-o", "noexec")
+    options = output("findmnt", "-n", "-o", "OPTIONS", "--mountpoint", scene.at)
+    assert {b"rw", b"nosuid", b"nodev", b"noexec"} <= set(options.strip().split(b","))
     scene.write()
     kill(pid, signal.SIGTERM)
     assert not is_mounted(scene.at)

@@ -105,7 +105,7 @@ def leftovers() -> set[str]:
     halls = ("/run/ostreefs", f"/tmp/ostreefs-{os.geteuid()}", "/tmp/ostreefs-65534")
     found = {mount.target for mount in iter_mounts() if mount.target.startswith(halls)}
     found |= {
-        f"{hall}/{name}" for hall in halls if os.path.isdir(hall) for name in os.listdir(hall)
+        f"{hall}/{name}" for hall in halls if os.access(hall, os.R_OK) for name in os.listdir(hall)
     }
     return found | {name for name in os.listdir("/var/tmp") if name.startswith("ostreefs-rw-")}
 

@@ -18,7 +18,6 @@ from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.logs import set_up_log
 from ostreefs.cli.output import complain, print_json, print_line, print_lines, warn
 from ostreefs.cli.pagefile import check_page, open_page
-from ostreefs.cli.terminal import Terminal
 from ostreefs_store.errors import StoreError
 from ostreefs_store.model import Digest
 
@@ -283,8 +282,11 @@ def _visualize(session: Session, arguments: Arguments) -> int:
     if arguments.json:
         left = [each for each in report.candidates if each.is_left]
         print_json(bisecttext.describe_candidates(left))
-    else:
-        print_lines(bisecttext.format_graph(report, Terminal()))
+        return 0
+    from ostreefs.cli.bisectgraph import format_graph  # noqa: PLC0415 -- for this verb alone
+    from ostreefs.cli.terminal import Terminal  # noqa: PLC0415 -- likewise
+
+    print_lines(format_graph(report, Terminal()))
     return 0
 
 

@@ -9,26 +9,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ostreefs.bisect.algorithm import Found, Next, OnlySkipped
-from ostreefs.cli.buildtext import draw_beside
 from ostreefs.cli.diff import format_stats
 from ostreefs.cli.output import format_time, inform, one_line
 from ostreefs.cli.packages import format_packages
-from ostreefs.cli.terminal import GREEN, RED, YELLOW
 from ostreefs_store.model import Digest
 from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ostreefs.bisect.report import BisectionReport, Candidate
     from ostreefs.bisect.session import Session, Step
     from ostreefs.bisect.state import Mark, State
-    from ostreefs.cli.terminal import Terminal
     from ostreefs_store.index import Snapshot
     from ostreefs_store.repository import Repository
 
 _SHORT = 12
-_COLOURS = {"good": GREEN, "bad": RED, "skipped": YELLOW}
 
 
 def print_notes(step: Step) -> None:
@@ -164,49 +160,13 @@ def describe_candidates(candidates: Iterable[Candidate]) -> object:
 def format_candidates(candidates: Iterable[Candidate], report: BisectionReport) -> Iterator[str]:
     """A line for each commit."""
     for each in candidates:
-        verdict = _verdict(each, report)
+        verdict = find_word(each, report)
         line = f"{verdict:<10}  {each.commit[:_SHORT]}  {format_time(each.timestamp)}"
         yield one_line(f"{line}  {each.subject}").rstrip()
 
 
-def format_graph(report: BisectionReport, terminal: Terminal) -> Iterator[str]:
-    """The commits that are left and those that were judged, with lines that pass over others."""
-    by_id = {each.commit: each for each in report.candidates}
-    shown = [each for each in report.candidates if each.is_left or each.step is not None]
-    width = max((len(_verdict(each, report)) for each in shown), default=0)
-
-    def tell(commit: str, used: int) -> str:
-        candidate = by_id[commit]
-        word = terminal.fit(f"{_verdict(candidate, report):<{width}}", used)
-        short = terminal.fit(f"  {commit[:_SHORT]}", used + width)
-        told = f"  {one_line(candidate.subject)}".rstrip()
-        subject = terminal.fit(told, used + width + len(short))
-        colour = _COLOURS.get(candidate.shared_verdict or candidate.verdict, "")
-        return terminal.paint(word, colour) + terminal.paint(short, YELLOW) + subject
-
-    parents = skip_hidden(
-        {each.commit: each.parents for each in report.candidates},
-        {each.commit for each in shown},
-    )
-    return draw_beside([(each.commit, parents[each.commit]) for each in shown], tell, terminal)
-
-
-def skip_hidden(
-    parents: dict[str, tuple[str, ...]], shown: Collection[str]
-) -> dict[str, tuple[str, ...]]:
-    """For each commit the nearest ancestors that are shown; children come before their parents."""
-    found: dict[str, tuple[str, ...]] = {}
-    for commit in reversed(parents):
-        nearest = dict.fromkeys(
-            each
-            for parent in parents[commit]
-            for each in ([parent] if parent in shown else found.get(parent, ()))
-        )
-        found[commit] = tuple(nearest)
-    return found
-
-
-def _verdict(candidate: Candidate, report: BisectionReport) -> str:
+def find_word(candidate: Candidate, report: BisectionReport) -> str:
+    """A verdict in the terms of the bisection."""
     terms = {"good": report.term_good, "bad": report.term_bad, "equal": "equal"}
     if candidate.commit == report.culprit:
         return f"first {report.term_bad}"
@@ -243,7 +203,7 @@ def _format_test(candidate: Candidate, report: BisectionReport) -> Iterator[str]
     """How a commit was judged; nothing for one that was named so."""
     if candidate.status is None and not candidate.reason:
         return
-    facts = [_verdict(candidate, report) if candidate.verdict == "bad" else candidate.verdict]
+    facts = [find_word(candidate, report) if candidate.verdict == "bad" else candidate.verdict]
     if candidate.verdict in {"good", "bad"}:
         facts = [report.term_good if candidate.verdict == "good" else report.term_bad]
     if candidate.reason:

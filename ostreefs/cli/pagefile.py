@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
-from ostreefs_store.tar.export import replaced_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,5 +33,7 @@ def open_page(arguments: Arguments) -> Iterator[IO[bytes]]:
         with open(1, "wb", closefd=False) as out:
             yield out
         return
+    from ostreefs_store.tar.export import replaced_file  # noqa: PLC0415 -- slow to load
+
     with replaced_file(Path(arguments.html)) as out:
         yield out

@@ -4,7 +4,7 @@
 import msgspec
 import pytest
 
-from ostreefs.cli.bisecttext import format_graph, skip_hidden
+from ostreefs.cli.bisectgraph import format_graph, skip_hidden
 from ostreefs.cli.terminal import Terminal
 from tests.support.bisections import INJECTION, make_report
 

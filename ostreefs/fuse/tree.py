@@ -18,7 +18,6 @@ Nothing here waits; every call takes one short snapshot of the index.
 from __future__ import annotations
 
 import stat
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary, finalize
 
@@ -35,8 +34,9 @@ from ostreefs.fuse.nodes import (
     TopNode,
     TreeNode,
 )
+from ostreefs.fuse.treecache import TreeCache
 from ostreefs.fuse.virtual import Virtual
-from ostreefs_store.codec import read_file, read_files, read_tree, read_tree_head
+from ostreefs_store.codec import read_file, read_files, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
 from ostreefs_store.model import (
@@ -69,32 +69,6 @@ _DEPTH_MAX = 4096
 _DOTS = {b".", b".."}
 
 
-class _TreeCache:
-    """Directories by name, the least recently used dropped; bounded by their entries together."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._trees: OrderedDict[Digest, dict[bytes, TreeEntry]] = OrderedDict()
-        self.hits = 0
-        self.misses = 0
-
-    def get(self, snapshot: Snapshot, digest: Digest) -> dict[bytes, TreeEntry]:
-        tree = self._trees.get(digest)
-        if tree is not None:
-            self._trees.move_to_end(digest)
-            self.hits += 1
-            return tree
-        self.misses += 1
-        tree = {entry.name: entry for entry in read_tree(_tree_bytes(snapshot, digest)).entries}
-        self._trees[digest] = tree
-        self._size += len(tree)
-        while self._size > self._limit and len(self._trees) > 1:
-            _, dropped = self._trees.popitem(last=False)
-            self._size -= len(dropped)
-        return tree
-
-
 class Namespace:
     """The whole of what one mount shows."""
 
@@ -110,7 +84,7 @@ class Namespace:
         self._index = repository.index
         self._leases = leases
         self._leased: set[int] = {ROOT}
-        self._trees = _TreeCache(_CACHED_ENTRIES)
+        self._trees = TreeCache(_CACHED_ENTRIES)
         self._collided: dict[Digest, int] = {}
         self._collided_digests: dict[int, Digest] = {}
         self._owner = (repository.path.stat().st_uid, repository.path.stat().st_gid)
@@ -523,13 +497,6 @@ def _find_files(snapshot: Snapshot, digests: list[Digest]) -> dict[bytes, File]:
     """Those of the file objects that exist, by digest."""
     encoded = snapshot.find_files(digests)
     return dict(zip(encoded, read_files([*encoded.values()]), strict=True))
-
-
-def _tree_bytes(snapshot: Snapshot, digest: Digest) -> bytes:
-    encoded = snapshot.find_tree(digest)
-    if encoded is None:
-        raise ObjectMissingError("tree", digest)
-    return encoded
 
 
 def _file_attributes(number: int, file: File) -> Attributes:

@@ -153,10 +153,10 @@ class Session:
         return step._replace(state=self.save(step.state, shown))
 
     def advance(self, state: State, verdicts: Sequence[Verdict]) -> Step:
-        """`judge` without the mount."""
+        """`judge` without the mount. A prune waits meanwhile: what is found is held then."""
         outputs: dict[int, bytes] = {}
         notes: list[str] = []
-        with self.open() as repository:
+        with self.open() as repository, repository.in_use():
             pending = list(verdicts)
             new = state
             while True:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import complain
 from ostreefs.fuse.options import MountOptions
+from ostreefs.fuse.rooms import let_others_pass
 from ostreefs.fuse.temporary import temporary_mount
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def _run(arguments: Arguments, *, is_shell: bool) -> int:
         with mount as tree:
             from ostreefs.sandbox.run import run_in_tree  # noqa: PLC0415 -- it has been by now
 
+            if options.user is not None:
+                let_others_pass(tree)
             return run_in_tree(tree, arguments.words, options, is_shell=is_shell)
     except CommandError as error:
         complain(str(error), error.hint)
@@ -118,7 +121,7 @@ def read_sandbox_options(arguments: Arguments) -> SandboxOptions:
 def choose_mount_options(options: SandboxOptions) -> MountOptions:
     """How a commit is to be mounted for a command.
 
-    Root lets others in, who may be told to run it. To anybody else, who is to write everywhere or
+    Root lets others in, whom a command may become. To anybody else, who is to write everywhere or
     to be root inside, the whole tree must look like his own.
     """
     if os.geteuid() == 0:

@@ -25,8 +25,9 @@ from ostreefs.fuse.mounts import MountError, iter_mounts, unmount
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OPEN = 0o711
+_PASSABLE = 0o711
 """Others may pass through to what they are shown, where they know its name."""
+_CLOSED = 0o700
 
 
 class Room:
@@ -39,7 +40,7 @@ class Room:
     def make(self, name: str) -> Path:
         """A new mount point."""
         place = self.path / name
-        place.mkdir(_OPEN)
+        place.mkdir(_CLOSED)
         return place
 
     def remove(self) -> None:
@@ -57,17 +58,22 @@ def make_room() -> Room:
     with _locked(hall):
         _sweep(hall)
         path = hall / os.urandom(8).hex()
-        path.mkdir(_OPEN)
+        path.mkdir(_CLOSED)
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(lock, fcntl.LOCK_EX)
     return Room(path, lock)
+
+
+def let_others_pass(place: Path) -> None:
+    """Let other users reach what is mounted at a place in a room, as far as it lets them in."""
+    place.parent.chmod(_PASSABLE)
 
 
 def _open_hall() -> Path:
     """The directory of all rooms of this user, made where it is missing."""
     hall = _choose_hall()
     with suppress(FileExistsError):
-        hall.mkdir(_OPEN)
+        hall.mkdir(_PASSABLE)
     found = hall.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise MountError(

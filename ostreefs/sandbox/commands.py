@@ -42,7 +42,7 @@ _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 def check_command(view: View, command: str, directory: str, path: str = PATH) -> None:
     """Raise `CommandError` unless a command is there that this machine can execute."""
     place = _find(view, command, directory, path)
-    status = view.find_status(place)
+    status = view.find_status(place) if command else None
     if status is None or view.find_host(place) is None:
         raise CommandError(
             command,

@@ -18,7 +18,7 @@ from ostreefs.sandbox.identity import Identity, complete_accounts
 from ostreefs.sandbox.rooted import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ostreefs.sandbox.options import Bind, SandboxOptions
 
@@ -41,8 +41,8 @@ class Layout(NamedTuple):
     """What files are to hold; the step of each one is `DATA` and its path."""
     ends: list[Step]
     """What is done at last."""
-    made: list[str]
-    """Paths that a writable tree gets only to be mounted on, outer ones first."""
+    made: dict[str, bool]
+    """What a writable tree gets only to be mounted on, outer ones first; if as directories."""
 
 
 class Mount(NamedTuple):
@@ -59,7 +59,7 @@ class Mount(NamedTuple):
 def plan_layout(view: View, tree: Path, options: SandboxOptions, identity: Identity) -> Layout:
     """Where everything goes; `view` is told. Raises `SandboxError` for what cannot be."""
     mounts: list[Mount] = []
-    missing: list[str] = []
+    missing: dict[str, bool] = {}
     for mount in _iter_mounts(view, options, identity):
         found = view.find_status(mount.target)
         if found is not None and stat.S_ISDIR(found.st_mode) != mount.is_directory:
@@ -67,10 +67,10 @@ def plan_layout(view: View, tree: Path, options: SandboxOptions, identity: Ident
             one, other = kinds if mount.is_directory else kinds[::-1]
             raise SandboxError(f"cannot put {one} at {mount.target}: the tree has {other} there")
         if found is None and not view.is_covered(mount.target):
-            missing.append(mount.target)
+            missing[mount.target] = mount.is_directory
         view.put(mount.target, mount.source)
         mounts.append(mount)
-    made = list(_iter_made(View(tree), missing)) if options.writable else []
+    made = _find_made(View(tree), missing) if options.writable else {}
     ends: list[Step] = []
     if options.writable:
         steps: list[Step] = [("--bind", str(tree), "/")]
@@ -174,17 +174,21 @@ def _check_source(source: Path) -> bool:
 # ---- room for it ----
 
 
-def _iter_made(tree: View, missing: list[str]) -> Iterator[str]:
-    """What has to be made in a tree for these paths to be there."""
-    for target in missing:
+def _find_made(tree: View, missing: dict[str, bool]) -> dict[str, bool]:
+    """What has to be made in a tree for these paths to be there; whether as directories."""
+    made: dict[str, bool] = {}
+    for target, is_directory in missing.items():
         names = target.split("/")[1:]
         for depth in range(1, len(names) + 1):
             path = "/" + "/".join(names[:depth])
-            if tree.find_status(path) is None:
-                yield path
+            if path not in made and tree.find_status(path) is None:
+                made[path] = is_directory or depth < len(names)
+    return made
 
 
-def _open_directories(view: View, tree: Path, missing: list[str]) -> tuple[list[Step], list[Step]]:
+def _open_directories(
+    view: View, tree: Path, missing: Iterable[str]
+) -> tuple[list[Step], list[Step]]:
     """The tree, read-only, with room for what it has no place for; and what is done at last."""
     opened = sorted({_nearest_directory(view, target) for target in missing})
     steps: list[Step] = []

@@ -69,8 +69,10 @@ def run_in_tree(
     with ExitStack() as stack:
         overlay = None
         if plan.options.writable:
-            overlay = Overlay(tree, plan.options.upper)
-        guard = stack.enter_context(_guarded(overlay, plan.layout.made))
+            is_for_others = not _is_root(plan.identity)
+            made = plan.layout.made
+            overlay = Overlay(tree, plan.options.upper, made, is_for_others=is_for_others)
+        guard = stack.enter_context(_guarded(overlay))
         root = tree
         if overlay is not None:
             overlay.mount()
@@ -171,12 +173,12 @@ def _find_shell(view: View, identity: Identity) -> str:
 
 
 @contextmanager
-def _guarded(overlay: Overlay | None, made: list[str]) -> Iterator[Guard]:
+def _guarded(overlay: Overlay | None) -> Iterator[Guard]:
     """Something that cleans up in the end, or when we die."""
 
     def clean_up() -> None:
         if overlay is not None:
-            overlay.clean_up(made)
+            overlay.clean_up()
 
     guard = start_guard(clean_up, None if overlay is None else overlay.lock)
     try:

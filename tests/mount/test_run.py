@@ -15,6 +15,7 @@ import pytest
 
 from ostreefs.fuse.mounts import iter_mounts
 from tests.support.commands import (
+    NOBODY,
     OURSELVES,
     Account,
     Done,
@@ -22,8 +23,10 @@ from tests.support.commands import (
     command,
     complaint,
     ostreefs,
+    ostreefs_output,
     run,
 )
+from tests.support.commits import commit_directory, init_repository
 from tests.support.mounts import wait_until
 from tests.support.systems import make_old_system, make_system
 
@@ -227,6 +230,28 @@ def test_users(machine: Machine) -> None:
     assert complaint(done) == expected
 
 
+@pytest.mark.root
+def test_root_becomes_somebody_else(tmp_path: Path, user: Account) -> None:
+    """With his rights on this machine, and no others; the tree and its layer are open to him."""
+    assert user.home is not None
+    system = make_system(tmp_path / "system")
+    (system / "srv").mkdir()
+    (system / "srv").chmod(0o777)
+    (system / "etc/secret").touch(0o600)
+    repository = init_repository(tmp_path / "repo", "bare")
+    commit_directory(repository, system)
+    script = (
+        f"touch {user.home}/made; cat /etc/secret 2>/dev/null || echo no; ls /mine 2>&1; id -u"
+    )
+    words = (f"--user={NOBODY}", f"--bind={user.home}", "main", "--", "sh", "-c")
+    said = ostreefs_output("--repo", repository, "run", *words, script)
+    assert said.decode().splitlines()[0::2] == ["no", str(NOBODY)]
+    assert (user.home / "made").stat().st_uid == NOBODY
+    script = "echo x > /srv/new && stat -c %u /srv/new; touch /etc/x 2>/dev/null || echo no"
+    said = ostreefs_output("--repo", repository, "run", "--rw", *words, script)
+    assert said.decode().splitlines() == [str(NOBODY), "no"]
+
+
 def test_an_old_tree_gets_mount_points(machine: Machine) -> None:
     script = "ls /; ls /proc/self >/dev/null && touch /tmp/x /var/x && ls /home; touch /x 2>&1"
     lines = machine.run("old", "--", "sh", "-c", f"{script}; :").splitlines()
@@ -273,6 +298,7 @@ def test_what_is_written_is_thrown_away(machine: Machine) -> None:
     ("words", "status", "said"),
     [
         (["nonsense"], 127, "cannot run 'nonsense': there is no such command in the tree"),
+        ([""], 127, "cannot run '': there is no such command in the tree"),
         (["/bin/no"], 127, "cannot run '/bin/no': there is no such command in the tree"),
         (["plain"], 126, "cannot run 'plain': it is not executable"),
         (["/etc"], 126, "cannot run '/etc': it is a directory"),

@@ -37,7 +37,7 @@ def test_a_tree_with_all_mount_points(tree: Path) -> None:
     assert ("--dev", "/dev") in layout.steps
     for mode, place in (("1777", "/tmp"), ("0755", "/run"), ("0755", "/var")):
         assert ("--perms", mode, "--tmpfs", place) in layout.steps
-    assert (layout.ends, layout.made, layout.data) == ([], [], {})
+    assert (layout.ends, layout.made, layout.data) == ([], {}, {})
 
 
 def test_a_tree_without_one_is_opened(tree: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_writable_tree_gets_mount_points(tree: Path) -> None:
     bind = Bind(tree, "/opt/a")
     layout = plan(tree, LONE._replace(writable=True, binds=(bind,)))
     assert layout.steps[0] == ("--bind", str(tree), "/")
-    assert layout.made == ["/tmp", "/opt", "/opt/a"]
+    assert layout.made == {"/tmp": True, "/opt": True, "/opt/a": True}
     assert not any("/var" in step for step in layout.steps), "it is part of the tree"
 
 

@@ -388,6 +388,24 @@ def test_nothing_is_left_of_who_was_killed(machine: Machine, words: list[str]) -
         wait_until(lambda: count_processes("sleep\x003210") == 0, "the end of what was inside")
 
 
+@pytest.mark.parametrize("which", ["daemon", "guard", "bwrap"])
+def test_helpers_that_are_killed(machine: Machine, which: str) -> None:
+    """Each of the processes around a command may die; everything is taken down all the same."""
+    script = "echo ready; while read line; do cat /etc/group || exit 8; done; exit 9"
+    with running(machine, "main", "--", "sh", "-c", script) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        daemon, guard, bwrap = map(int, children)
+        os.kill({"daemon": daemon, "guard": guard, "bwrap": bwrap}[which], signal.SIGKILL)
+        if which == "daemon":
+            wait_until(lambda: is_zombie(daemon), "its end")
+        process.communicate(b"line\n", timeout=30)
+        assert process.returncode in ({8, 9, 127, 135} if which == "daemon" else {9})
+
+
+def is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def test_what_is_left_running_ends(machine: Machine) -> None:
     assert machine.script("nohup sleep 4321 >/dev/null 2>&1 & echo left") == ["left"]
     assert count_processes("sleep\x004321") == 0

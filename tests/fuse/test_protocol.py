@@ -75,6 +75,8 @@ def test_answers() -> None:
 def test_notices() -> None:
     told = protocol.format_invalid_entry(1, b"name")
     assert told == struct.pack("=IiQQII", 37, 3, 0, 1, 4, 0) + b"name\0"
+    told = protocol.format_invalid_entry(1, b"name", expire=True)
+    assert told == struct.pack("=IiQQII", 37, 3, 0, 1, 4, 1) + b"name\0"
     told = protocol.format_invalid_attributes(5)
     assert told == struct.pack("=IiQQqq", 40, 2, 0, 5, -1, 0)
 

@@ -220,9 +220,9 @@ class Session:
 
     @cached_property
     def system(self) -> Prepared:
-        """10,000 files in 100 directories, and a program that runs with them as its root."""
+        """50,000 files, as a small system has, and a program that runs with them as its root."""
         path = self.storage.new_path("system")
-        make_tree(path, directories=100, files_each=100)
+        make_tree(path, directories=500, files_each=100)
         make_runnable(path)
         return self._prepared("system", path)
 

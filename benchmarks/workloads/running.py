@@ -76,13 +76,13 @@ def _subjects(session: Session) -> list[Subject]:
 BENCHMARKS = (
     interleaved(
         "run",
-        "a command inside a commit of 10,000 files",
+        "a command inside a commit of 50,000 files",
         _subjects,
         (
             Comparison(_RUN, _RUN, _MOUNT, Bar.at_most(2)),
             Comparison(_RUN, _RUN, _CHECKOUT, Bar.at_most(0.33)),
             Comparison(_WRITABLE, _WRITABLE, _MOUNT),
         ),
-        times=3,
+        times=2,
     ),
 )

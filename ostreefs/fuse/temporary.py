@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ostreefs.fuse.daemon import run_in_background
-from ostreefs.fuse.leftovers import detach_dead
 from ostreefs.fuse.mounts import (
     MountError,
     check_fuse,
@@ -51,6 +50,8 @@ def temporary_mount(
             stack.callback(room.remove)
             place = room.make("tree")
         else:
+            from ostreefs.fuse.leftovers import detach_dead  # noqa: PLC0415 -- loads 10 ms more
+
             room = None
             place = mountpoint.absolute()
             detach_dead(place)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 """Seconds after which whoever does not answer is not waited for."""
-_MOMENT = 2.0
+_MOMENT = 10.0
 """Seconds in which fuse-overlayfs ends after its mount is gone."""
 
 

@@ -42,7 +42,8 @@ class Machine:
 
     def verb(self, *words: Word, **arguments: object) -> Done:
         words = ("--repo", self.repository, *words)
-        return ostreefs(*words, account=self.account, **arguments)
+        # From a directory that is another one inside, wherever the project lies.
+        return ostreefs(*words, account=self.account, **{"cwd": "/usr"} | arguments)
 
     def run(self, *words: Word) -> str:
         """What a command prints inside that must succeed."""
@@ -60,8 +61,12 @@ class Machine:
         return os.geteuid() if self.account.uid is None else self.account.uid
 
     @property
-    def is_root(self) -> bool:
-        return self.uid == 0
+    def start(self) -> str:
+        """Where commands start inside: at home, if that is to be seen there."""
+        if self.uid == 0:
+            return "/root"
+        home = self.account.variables.get("HOME", os.environ.get("HOME", "/"))
+        return home if home.startswith("/home/") else "/"
 
 
 def make_machine(place: Path, account: Account) -> Machine:
@@ -129,7 +134,7 @@ def test_what_stands_where(machine: Machine) -> None:
     refused = [f"touch: {p}/x: Read-only file system" for p in ("", "/etc", "/usr/bin")]
     assert lines == [
         str(machine.uid),
-        "/root" if machine.is_root else "/",
+        machine.start,
         *names,
         "-",
         "bwrap",

@@ -10,6 +10,7 @@ from benchmarks.workloads import (
     changes,
     comparing,
     composing,
+    deploying,
     memory,
     mounting,
     reading,
@@ -40,5 +41,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         *composing.BENCHMARKS,
         *bisecting.BENCHMARKS,
         *running.BENCHMARKS,
+        *deploying.BENCHMARKS,
     )
 }

@@ -6,10 +6,11 @@
 3. `_make_tree` checks it out under a hidden name, makes it durable, and gives it its name.
 4. `write_origin`: from here on it is a deployment, which nothing boots.
 5. `ensure_copy`: kernel and initramfs, where the boot loader reads them.
-6. `publish`: the step that counts.
-7. `tidy`, and a prune: what is not wanted any more goes.
+6. `ensure_var`: what the release has at /var and the machine does not have yet.
+7. `publish`: the step that counts.
+8. `tidy`, and a prune: what is not wanted any more goes.
 
-Dying before the deciding rename in 6 leaves what was; all that 2 to 5 have made is deleted by the
+Dying before the deciding rename in 7 leaves what was; all that 2 to 5 have made is deleted by the
 next command (`tidy`). Dying after it leaves the new deployment, whole. A table of it is in
 ``docs/internals/crash-safety.md``.
 """
@@ -32,6 +33,7 @@ from ostreefs.sysroot.protect import set_immutable
 from ostreefs.sysroot.retention import choose_kept
 from ostreefs.sysroot.room import Room, check, measure, measure_tree
 from ostreefs.sysroot.tidy import pins_of
+from ostreefs.sysroot.variable import ensure_var
 from ostreefs_store import durable
 from ostreefs_store.checkouts.checkout import checkout
 from ostreefs_store.checkouts.filemaker import CheckoutOptions
@@ -140,6 +142,7 @@ def deploy(
         write_origin(sysroot.origin(deployment.name), deployment.origin)
         if plan.kernel is not None:
             ensure_copy(sysroot, repository, plan.kernel)
+        ensure_var(sysroot, repository, plan.root)
         tidied = session.publish(_choose_order(session, deployment, request))
     return deployment, tidied
 

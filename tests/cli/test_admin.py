@@ -176,6 +176,31 @@ def test_what_a_prune_keeps(admin: Admin) -> None:
     assert b"not found" in said.stderr
 
 
+def test_var(admin: Admin) -> None:
+    """The first release fills it, later ones add directories; nothing is replaced."""
+    files = release_files("1") | {"var/lib/dpkg/status": b"of 1", "var/log/x": b""}
+    admin.release("1", files=files)
+    admin("deploy", "demo/stable")
+    var = admin.sysroot.ostree / "var"
+    status = var / "lib/dpkg/status"
+    assert status.read_bytes() == b"of 1"
+    assert status.stat().st_nlink == 1  # nobody writes to an object here
+    status.write_bytes(b"of the machine")
+    remove_tree(var / "log")
+    (var / "log").symlink_to("/nowhere")
+    (var / "mail").write_bytes(b"a file")
+    files |= {"var/lib/dpkg/status": b"of 2", "var/lib/new/deep/file": b"", "var/log/y/z": b""}
+    admin.release("2", files=files | {"var/mail/box": b""})
+    admin("upgrade")
+    assert status.read_bytes() == b"of the machine"
+    assert (var / "lib/new/deep").is_dir()
+    assert not (var / "lib/new/deep/file").exists()
+    assert os.readlink(var / "log") == "/nowhere"
+    assert (var / "mail").read_bytes() == b"a file"
+    admin("verify")
+    assert litter_of(admin.sysroot) == []
+
+
 # ---- options ----
 
 

@@ -288,6 +288,32 @@ def test_the_first_deployment(place: Path) -> None:
         remove_sysroot(sysroot)
 
 
+def fill_var(session: Session) -> None:
+    deploy(session, Request("demo/var"))
+
+
+def test_filling_var(place: Path) -> None:
+    """Whatever interrupts the first deploy, /ostree/var is empty or has all that the release has."""
+    root, files = place / "sysroot", {"var/lib/a": b"a", "var/lib/deep/b": b"b"}
+    sysroot = make_sysroot(root, "none")
+    commit_release(sysroot, "1", files=files, ref="demo/var")
+    seen = set()
+    try:
+        for _ in every_death(lambda: run(root, fill_var)):
+            var = sysroot.ostree / "var"
+            there = {
+                f"var/{p.relative_to(var)}": p.read_bytes() for p in var.rglob("*") if p.is_file()
+            }
+            assert there in ({}, files)
+            seen.add(bool(there))
+            remove_sysroot(sysroot)
+            sysroot = make_sysroot(root, "none")
+            commit_release(sysroot, "1", files=files, ref="demo/var")
+        assert seen == {False, True}
+    finally:
+        remove_sysroot(sysroot)
+
+
 def test_making_a_sysroot(place: Path) -> None:
     """Whatever a death leaves is no sysroot, or a whole one; the same command completes it."""
     root = place / "sysroot"

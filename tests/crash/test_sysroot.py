@@ -293,7 +293,7 @@ def fill_var(session: Session) -> None:
 
 
 def test_filling_var(place: Path) -> None:
-    """Whatever interrupts the first deploy, /ostree/var is empty or has all that the release has."""
+    """After any death in the first deploy /ostree/var is empty, or has all of the release."""
     root, files = place / "sysroot", {"var/lib/a": b"a", "var/lib/deep/b": b"b"}
     sysroot = make_sysroot(root, "none")
     commit_release(sysroot, "1", files=files, ref="demo/var")

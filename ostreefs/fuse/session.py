@@ -37,7 +37,7 @@ _REQUEST_MAX = 64 << 10
 """Room for a request; the longest are those to forget many nodes."""
 
 _PATIENCE_MS = 1
-_TURN = 0.005
+_TURN = 0.002
 """Seconds for which the loop serves requests before others have their turn."""
 
 _IDLE = 1.0
@@ -100,7 +100,8 @@ class Session:
 
         `allowed` is the only user, beside root, who may use the mount; None leaves it to the
         kernel, which knows everybody or one. `features` are wanted beside the usual ones.
-        `breathe` is called every few milliseconds of work, `rest` when nobody is at work.
+        `breathe` is called every two milliseconds, and at each pause; `rest` when nobody is at
+        work.
         """
         os.set_blocking(channel, False)
         self._channel = channel
@@ -152,6 +153,7 @@ class Session:
                 turn_ends = time.monotonic() + _TURN
 
     async def _wait(self) -> None:
+        self._breathe()
         with trio.move_on_after(_IDLE) as waiting:
             await trio.lowlevel.wait_readable(self._channel)
         if waiting.cancelled_caught:

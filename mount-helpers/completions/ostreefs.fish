@@ -304,6 +304,7 @@ complete -c ostreefs -n '__ostreefs_at admin' -l bootloader -r -f -a 'none bls g
 complete -c ostreefs -n '__ostreefs_at admin' -l os -r -f -d 'the operating system (else that which runs, or the only one)'
 complete -c ostreefs -n '__ostreefs_at admin' -l retain -d 'keep all other deployments'
 complete -c ostreefs -n '__ostreefs_at admin' -l no-prune -d 'do not prune the repository afterwards'
+complete -c ostreefs -n '__ostreefs_at admin' -l no-rebase -d 'apply no step of rebase.d: the release as it is'
 complete -c ostreefs -n '__ostreefs_at admin' -l dry-run -d 'say what would be deployed and what it takes'
 complete -c ostreefs -n '__ostreefs_at admin' -l not-as-default -d 'let what boots now boot next, too'
 complete -c ostreefs -n '__ostreefs_at admin' -l karg-none -d 'take over no arguments of the kernel'

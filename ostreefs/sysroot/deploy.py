@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.sysroot.boot.loader import BootEntry
 from ostreefs.sysroot.deployments import Deployment, list_trees
+from ostreefs.sysroot.errors import StepError
 from ostreefs.sysroot.kargs import Changes, change_kargs, format_kargs
 from ostreefs.sysroot.kernels import ensure_copy, find_kernel
 from ostreefs.sysroot.layout import LITTER, choose_os, read_settings
@@ -30,6 +31,7 @@ from ostreefs.sysroot.mountpoints import add_mount_points, find_missing
 from ostreefs.sysroot.names import free_name
 from ostreefs.sysroot.origin import Origin, write_origin
 from ostreefs.sysroot.protect import set_immutable
+from ostreefs.sysroot.rebase.steps import read_steps
 from ostreefs.sysroot.retention import choose_kept
 from ostreefs.sysroot.room import Room, check, measure, measure_tree
 from ostreefs.sysroot.tidy import pins_of
@@ -67,6 +69,7 @@ class Request(NamedTuple):
     kargs: Changes = Changes()
     retain: bool = False
     as_default: bool = True
+    rebase: bool = True
 
 
 class Plan(NamedTuple):
@@ -82,9 +85,11 @@ def plan_deployment(session: Session, request: Request) -> Plan:
     """Find out what a deployment takes, and whether it can be; nothing is written.
 
     The repository is in use. Raises `RevisionNotFoundError`, `OsNotFoundError`, `NoKernelError`,
-    `MountPointError`, `KargError`, `LoaderError`, `RoomError`, `CorruptionError`.
+    `MountPointError`, `KargError`, `LoaderError`, `StepError`, `RoomError`, `CorruptionError`.
     """
     sysroot, base = session.sysroot, session.state.base
+    if request.rebase:
+        refuse_steps(sysroot)
     usual = base.origin if base is not None else None
     os_name = choose_os(read_settings(sysroot), request.os, usual.os if usual else None)
     with session.repository.index.snapshot() as snapshot:
@@ -112,6 +117,16 @@ def plan_deployment(session: Session, request: Request) -> Plan:
         boot=kernel.folder if kernel is not None and session.loader.needs_kernel else "",
     )
     return Plan(origin, commit.root, kernel, room)
+
+
+def refuse_steps(sysroot: Sysroot) -> None:
+    """Raise `StepError` when there are steps: nobody shall take them for done."""
+    for step in read_steps(sysroot.rebase):
+        raise StepError(
+            sysroot.rebase / step.name,
+            "this version runs no steps",
+            hint="say --no-rebase to deploy the release as it is",
+        )
 
 
 def _find_kernel(session: Session, snapshot: Snapshot, commit: Commit) -> Kernel | None:

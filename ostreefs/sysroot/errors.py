@@ -106,6 +106,16 @@ class RoomError(DeployError):
         self.free = free
 
 
+class StepError(DeployError):
+    """A file of rebase.d that is no step."""
+
+    def __init__(self, path: Path, detail: str, *, hint: str | None = None) -> None:
+        hint = hint or "correct it, or deploy without any step by --no-rebase"
+        super().__init__(f"step {path}: {detail}", hint=hint)
+        self.path = path
+        self.detail = detail
+
+
 class MountPointError(DeployError):
     """Something else where a directory must be, for other filesystems to be mounted there."""
 

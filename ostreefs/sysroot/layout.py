@@ -97,6 +97,11 @@ class Sysroot:
         """What the boot loader can read; perhaps a filesystem of its own."""
         return self.root / "boot"
 
+    @property
+    def rebase(self) -> Path:
+        """The folder of the administrator's configuration steps."""
+        return self.ostree / "rebase.d"
+
     def deployment(self, name: str) -> Path:
         """The tree of a deployment."""
         return self.ostree / name
@@ -137,7 +142,7 @@ def init_fs(root: Path, settings: Settings, *, modern: bool) -> Sysroot:
             path.chmod(mode)
     for path in (sysroot.boot, sysroot.ostree, sysroot.ostree / "var"):
         durable.ensure_directory(path)
-    durable.ensure_directory(sysroot.ostree / "rebase.d")
+    durable.ensure_directory(sysroot.rebase)
     Repository.init(sysroot.repository, "bare" if os.geteuid() == 0 else "bare-user")
     (sysroot.ostree / "lock").touch(mode=0o644)
     for path in (sysroot.ostree, root):

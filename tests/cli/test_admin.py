@@ -310,6 +310,16 @@ def test_upgrade_refuses(admin: Admin) -> None:
     assert admin.versions[0] == "0"
 
 
+def test_steps_are_not_passed_over(admin: Admin) -> None:
+    admin.release("1")
+    write(admin.sysroot.rebase / "10-name.toml", b'hostname = "box"\n')
+    assert "this version runs no steps" in admin.fails("deploy", "demo/stable")
+    assert admin.names == ()
+    admin("deploy", "--no-rebase", "demo/stable")
+    write(admin.sysroot.rebase / "readme", b"")
+    assert "its name is not made of" in admin.fails("deploy", "demo/stable")
+
+
 def test_dry_run(admin: Admin) -> None:
     one = admin.release("1")
     assert admin("deploy", "--dry-run", "demo/stable").startswith(f"Would deploy {one}\nTree: ")

@@ -25,6 +25,7 @@ def _add_common_arguments(parser: Parser) -> None:
     add("--os", metavar="OS", help="the operating system (else that which runs, or the only one)")
     add("--retain", action="store_true", help="keep all other deployments")
     add("--no-prune", action="store_true", help="do not prune the repository afterwards")
+    add("--no-rebase", action="store_true", help="apply no step of rebase.d: the release as it is")
     add("--dry-run", action="store_true", help="say what would be deployed and what it takes")
 
 
@@ -97,7 +98,9 @@ def run_switch(arguments: Arguments) -> int:
 
 
 def _request(arguments: Arguments, revision: str) -> Request:
-    return Request(revision, os=arguments.os, retain=arguments.retain)
+    return Request(
+        revision, os=arguments.os, retain=arguments.retain, rebase=not arguments.no_rebase
+    )
 
 
 def _deploy(session: Session, request: Request, arguments: Arguments) -> int:

@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from ostreefs.sysroot.deploy import checkout_options, find_kernel_of
 from ostreefs.sysroot.kernels import find_damaged, replace_parts
 from ostreefs.sysroot.protect import set_immutable
@@ -24,7 +26,7 @@ from ostreefs_store.checkouts.checkout import checkout
 from ostreefs_store.comparing.diff import Change, diff_trees, is_change
 from ostreefs_store.comparing.sides import CommitSide, DirectorySide, join_objects
 from ostreefs_store.metadata import rewrite_metadata
-from ostreefs_store.model import BlockDevice, CharDevice, Digest, RegularFile, Tree
+from ostreefs_store.model import BlockDevice, CharDevice, Digest, RegularFile, Symlink, Tree
 from ostreefs_store.modifiers import Modifiers
 from ostreefs_store.refs import read_commit
 from ostreefs_store.traverse import read_tree_object
@@ -75,20 +77,26 @@ def _compare(
     wanted = CommitSide(repository, snapshot, commit.hex())
     found = DirectorySide(str(deployment.path), Modifiers())
     changes = diff_trees(join_objects(wanted, found), wanted.root, found.root)
-    return [change for change in changes if not checkout_options().user or _is_seen(change)]
+    if not checkout_options().user:
+        return list(changes)
+    return [change for change in map(_as_user, changes) if _is_seen(change)]
+
+
+def _as_user(change: Change) -> Change:
+    """A change without what the checkout of an ordinary user cannot have."""
+    if change.old is None or change.new is None:
+        return change
+    old, new = change.old.item, change.new.item
+    fields = {"uid": new.uid, "gid": new.gid, "xattrs": new.xattrs}
+    if not isinstance(old, Symlink):
+        fields["mode"] = old.mode & 0o777
+    return change._replace(old=change.old._replace(item=msgspec.structs.replace(old, **fields)))
 
 
 def _is_seen(change: Change) -> bool:
-    """Whether a change is one in what an ordinary user's checkout can have."""
-    if change.old is not None and isinstance(change.old.item, CharDevice | BlockDevice):
-        return False
-    if change.kind != "M":
-        return is_change(change)
-    assert change.old is not None
-    assert change.new is not None
-    modes = {state.item.mode & 0o777 for state in (change.old, change.new)}
-    aspects = {*change.aspects} - {"owner", "xattrs", "mode"}
-    return bool(aspects) or len(modes) > 1
+    """Whether a change remains; device nodes, which he cannot make, may be missing."""
+    is_device = change.old is not None and isinstance(change.old.item, CharDevice | BlockDevice)
+    return is_change(change) and not (change.kind == "D" and is_device)
 
 
 # ---- repair ----

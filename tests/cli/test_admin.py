@@ -13,7 +13,7 @@ import pytest
 
 from ostreefs.sysroot.layout import Sysroot
 from tests.cli.conftest import Cli
-from tests.support.commands import command
+from tests.support.commands import Word, command, ordinary_user, ostreefs
 from tests.support.sysroots import (
     commit_release,
     litter_of,
@@ -547,3 +547,33 @@ def test_two_at_once(admin: Admin) -> None:
             fcntl.flock(lock, fcntl.LOCK_UN)
             assert waiting.communicate()[0].startswith(b"Deployed demo-1-")
     assert admin.versions == ["1"]
+
+
+def test_an_ordinary_user() -> None:
+    """In a directory of his own he does the same, with files that are his."""
+    with ordinary_user() as account:
+        assert account.home is not None
+        root, tree = account.home / "root", account.home / "tree"
+
+        def do(*words: Word, status: int = 0) -> str:
+            done = ostreefs(*words, account=account)
+            assert done.returncode == status, done
+            return done.stdout.decode()
+
+        for name, content in release_files("1").items():
+            write(tree / name, content)
+        do("admin", "init-fs", "--modern", "--bootloader=bls", root)
+        do("admin", "os-init", "demo", f"--sysroot={root}")
+        do("commit", f"--repo={root}/ostree/repo", "-b", "demo/stable", f"--tree=dir={tree}")
+        for _ in range(2):
+            do("admin", "deploy", f"--sysroot={root}", "--retain", "demo/stable")
+        names = state_of(Sysroot(root)).names
+        assert do("admin", "verify", f"--sysroot={root}").count(": whole\n") == 2
+        tool = Sysroot(root).deployment(names[1]) / "usr/bin/tool"
+        tool.chmod(0o600)
+        assert "    Mm   /usr/bin/tool" in do("admin", "verify", f"--sysroot={root}", status=3)
+        tool.chmod(0o644)
+        do("admin", "rollback", f"--sysroot={root}")
+        do("admin", "undeploy", f"--sysroot={root}", names[0])
+        assert state_of(Sysroot(root)).names == names[1:]
+        assert litter_of(Sysroot(root)) == []

@@ -40,7 +40,7 @@ function __ostreefs_mounts
     findmnt -nlo TARGET -t fuse.ostreefs 2>/dev/null
 end
 
-set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --bind --body --body-file --bootloader --branch --changes --chdir --color --compress --create --deb --delete-commit --depth --dir --env --from --from-file --good --html --karg --karg-append --karg-delete --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --os --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --ro-bind --rpm --run --since --skip-list --statoverride --subject --subpath --sysroot --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --user --var --write-recipe -F -b -m -n -o -s
+set -g __ostreefs_with_value --add-metadata --add-metadata-string --bad --base --between --bind --body --body-file --boot --bootloader --branch --changes --chdir --color --compress --create --deb --delete-commit --depth --dir --env --from --from-file --good --html --karg --karg-append --karg-delete --keep --keep-younger-than --log-file --max-count --mode --mount --name --on-conflict --only-branch --os --output --overlay --owner-gid --owner-uid --parent --prefix --print-metadata-key --recipe --recipe-of --repo --retain-branch-depth --ro-bind --rpm --run --since --skip-list --statoverride --subject --subpath --sysroot --term-bad --term-good --term-new --term-old --timestamp --tree --until --upper --user --var --write-recipe -F -b -m -n -o -s
 
 complete -c ostreefs -f
 complete -c ostreefs -s h -l help -d 'show this help message and exit'
@@ -301,6 +301,7 @@ complete -c ostreefs -n 'not string length -q -- (__ostreefs_words)' -a admin -d
 complete -c ostreefs -n '__ostreefs_at admin' -l sysroot -r -f -d 'the root of the machine\'s disk (else /)'
 complete -c ostreefs -n '__ostreefs_at admin' -l modern -d 'make boot and ostree, and no other directory'
 complete -c ostreefs -n '__ostreefs_at admin' -l bootloader -r -f -a 'none bls grub2 syslinux' -d 'what to write for (else what is there in boot): none: nothing is written, and \'current\' says what boots; bls: entries of the Boot Loader Specification; grub2: a menu that GRUB includes; syslinux: a menu that extlinux, syslinux or U-Boot includes'
+complete -c ostreefs -n '__ostreefs_at admin' -l boot -r -f -a '(__fish_complete_directories)' -d 'the folder below the root that the boot loader reads, such as efi (else boot)'
 complete -c ostreefs -n '__ostreefs_at admin' -l os -r -f -d 'the operating system (else that which runs, or the only one)'
 complete -c ostreefs -n '__ostreefs_at admin' -l retain -d 'keep all other deployments'
 complete -c ostreefs -n '__ostreefs_at admin' -l no-prune -d 'do not prune the repository afterwards'

@@ -5,7 +5,8 @@
 
     SYSROOT/
       boot/ostreefs/HEX/              a kernel and its initramfs, see `kernels`; and what the
-                                      boot loader reads, see `boot`
+                                      boot loader reads, see `boot`; the settings may say
+                                      another folder, such as efi
       ostree/
         sysroot.conf                  settings; written last, makes it a sysroot
         lock                          flock(2) of whoever changes anything
@@ -23,6 +24,7 @@ are a key file::
 
     [sysroot]
     bootloader=bls                    what `boot` writes for
+    boot=boot                         the folder that the boot loader reads
     os=gnomeos;debian                 what may be deployed
 """
 
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     """What ``sysroot.conf`` says."""
 
     bootloader: str = "none"
+    boot: str = "boot"
     os: tuple[str, ...] = ()
 
 
@@ -66,6 +69,7 @@ class Sysroot:
     """The paths below a root; there need not be anything yet."""
 
     root: Path
+    boot_folder: str = "boot"
 
     @property
     def ostree(self) -> Path:
@@ -95,7 +99,7 @@ class Sysroot:
     @property
     def boot(self) -> Path:
         """What the boot loader can read; perhaps a filesystem of its own."""
-        return self.root / "boot"
+        return self.root / self.boot_folder
 
     @property
     def rebase(self) -> Path:
@@ -120,12 +124,12 @@ class Sysroot:
 
 
 def open_sysroot(root: Path) -> Sysroot:
-    """A sysroot that is there. Raises `NotASysrootError`."""
+    """A sysroot that is there. Raises `NotASysrootError`, `SettingsError`."""
     sysroot = Sysroot(root)
     if not sysroot.settings.is_file():
         detail = f"it has no {sysroot.settings.relative_to(root)}"
         raise NotASysrootError(root, detail if root.is_dir() else "there is no such directory")
-    return sysroot
+    return Sysroot(root, read_settings(sysroot).boot)
 
 
 def init_fs(root: Path, settings: Settings, *, modern: bool) -> Sysroot:
@@ -134,13 +138,16 @@ def init_fs(root: Path, settings: Settings, *, modern: bool) -> Sysroot:
     Unless `modern`, the directories are made that a root filesystem has, as ostree does.
     """
     root.mkdir(parents=True, exist_ok=True)
-    sysroot = Sysroot(root)
+    sysroot = Sysroot(root, check_folder(settings.boot))
+    if sysroot.settings.exists():
+        sysroot = open_sysroot(root)
     for name, mode in {} if modern else _TOP.items():
         path = root / name
         if not path.exists():
             durable.ensure_directory(path, mode)
             path.chmod(mode)
-    for path in (sysroot.boot, sysroot.ostree, sysroot.ostree / "var"):
+    sysroot.boot.mkdir(parents=True, exist_ok=True)
+    for path in (sysroot.ostree, sysroot.ostree / "var"):
         durable.ensure_directory(path)
     durable.ensure_directory(sysroot.rebase)
     Repository.init(sysroot.repository, "bare" if os.geteuid() == 0 else "bare-user")
@@ -191,6 +198,14 @@ def choose_os(settings: Settings, wanted: str | None, usual: str | None) -> str:
 # ---- settings ----
 
 
+def check_folder(folder: str) -> str:
+    """A folder below the root without slashes around. Raises `ValueError`."""
+    parts = folder.strip("/").split("/")
+    if {"", ".", ".."} & {*parts} or not folder.isprintable():
+        raise ValueError(f"'{folder}' is no folder below the root")
+    return "/".join(parts)
+
+
 def parse_settings(text: str) -> Settings:
     """What ``sysroot.conf`` says. Raises `ValueError` with a line for a person."""
     own = parse_keyfile(text).get("sysroot", {})
@@ -200,12 +215,14 @@ def parse_settings(text: str) -> Settings:
             check_os_name(name)
     except InvalidNameError as error:
         raise ValueError(str(error)) from None
-    return Settings(own.get("bootloader", "none"), names)
+    defaults = Settings()
+    boot = check_folder(own.get("boot", defaults.boot))
+    return Settings(own.get("bootloader", defaults.bootloader), boot, names)
 
 
 def format_settings(settings: Settings) -> str:
     """The text that `parse_settings` reads."""
-    own = {"bootloader": settings.bootloader, "os": ";".join(settings.os)}
+    own = {"bootloader": settings.bootloader, "boot": settings.boot, "os": ";".join(settings.os)}
     keys = {key: value for key, value in own.items() if value}
     return format_keyfile({"sysroot": keys}, "Settings of an ostreefs sysroot")
 

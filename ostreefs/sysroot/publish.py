@@ -85,8 +85,7 @@ def make_entry(sysroot: Sysroot, deployment: Deployment) -> BootEntry | None:
     copy = None if origin is None else find_copy(sysroot, origin.boot)
     if origin is None or copy is None:
         return None
-    is_own_filesystem = sysroot.boot.stat().st_dev != sysroot.root.stat().st_dev
-    folder = "/".join(["" if is_own_filesystem else "/boot", FOLDER, origin.boot])
+    folder = "/".join([find_prefix(sysroot), FOLDER, origin.boot])
     version = printable(os.fsencode(origin.version))  # it may hold anything
     return BootEntry(
         deployment=deployment.name,
@@ -95,3 +94,16 @@ def make_entry(sysroot: Sysroot, deployment: Deployment) -> BootEntry | None:
         initramfs=f"{folder}/{INITRAMFS}" if (copy / INITRAMFS).exists() else "",
         options=format_kargs([*origin.kargs, f"{SELECTOR}={deployment.name}"]),
     )
+
+
+def find_prefix(sysroot: Sysroot) -> str:
+    """The folder of kernels on its filesystem, as a loader names it: empty at the top of one.
+
+    The sysroot is taken for the top of its own.
+    """
+    top = sysroot.boot.absolute()
+    root = sysroot.root.absolute()
+    while top != root and top.parent.stat().st_dev == top.stat().st_dev:
+        top = top.parent
+    below = sysroot.boot.absolute().relative_to(top).as_posix()
+    return "" if below == "." else f"/{below}"

@@ -534,6 +534,25 @@ def test_beside_another_distribution(empty_cli: Cli, tmp_path: Path) -> None:
         remove_sysroot(admin.sysroot)
 
 
+def test_an_efi_partition_elsewhere(empty_cli: Cli, tmp_path: Path) -> None:
+    admin = Admin(empty_cli, tmp_path / "root")
+    options = ("--modern", "--boot=/boot/efi/", "--bootloader=bls")
+    empty_cli.run("admin", "init-fs", *options, admin.sysroot.root, repository=False)
+    admin("os-init", "demo")
+    try:
+        admin.release("1")
+        admin("deploy", "demo/stable")
+        [entry] = (admin.sysroot.root / "boot/efi/loader/entries").iterdir()
+        assert "\nlinux /boot/efi/ostreefs/" in entry.read_text()
+        assert os.listdir(admin.sysroot.root / "boot") == ["efi"]
+        admin("verify")
+        done = empty_cli.run("admin", "init-fs", "--boot=../x", tmp_path / "y", repository=False)
+        assert done.returncode == 2
+        assert b"no folder below the root" in done.stderr
+    finally:
+        remove_sysroot(admin.sysroot)
+
+
 def test_two_at_once(admin: Admin) -> None:
     """The second one says that it waits, and goes on when the first one has ended."""
     admin.release("1")

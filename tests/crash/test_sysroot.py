@@ -324,6 +324,6 @@ def test_making_a_sysroot(place: Path) -> None:
 
     for _ in every_death(make, step=9):
         make()
-        assert read_settings(open_sysroot(root)) == Settings("bls", (OS,))
+        assert read_settings(open_sysroot(root)) == Settings("bls", os=(OS,))
         assert litter_of(Sysroot(root)) == []
         remove_sysroot(Sysroot(root))

@@ -123,8 +123,11 @@ def test_damaged_origins(line: str, other: str, reason: str) -> None:
 
 
 def test_settings() -> None:
-    for settings in (Settings(), Settings("bls", ("gnomeos", "debian"))):
+    for settings in (Settings(), Settings("bls", "boot/efi", ("gnomeos", "debian"))):
         assert parse_settings(format_settings(settings)) == settings
+    for folder in ("../boot", "/", "a//b", "a\nb"):
+        with pytest.raises(ValueError, match="no folder"):
+            parse_settings(f"[sysroot]\nboot={folder}\n".replace("a\nb", "a\\nb"))
     with pytest.raises(ValueError, match="operating system"):
         parse_settings("[sysroot]\nos=a b\n")
 

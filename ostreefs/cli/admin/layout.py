@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.admin.sysroot import add_sysroot_argument, sysroot_path, tell_wait
+from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import print_json
 from ostreefs.sysroot.boot.choose import LOADERS, detect_loader
 from ostreefs.sysroot.layout import (
     Settings,
     Sysroot,
+    check_folder,
     init_fs,
     locked,
     open_sysroot,
@@ -34,14 +36,24 @@ def add_init_fs_arguments(parser: Parser) -> None:
         help="what to write for (else what is there in boot): "
         + "; ".join(f"{name}: {meaning}" for name, meaning in LOADERS.items()),
     )
+    parser.add_argument(
+        "--boot",
+        metavar="DIR",
+        default="boot",
+        help="the folder below the root that the boot loader reads, such as efi (else boot)",
+    )
     parser.add_argument("path", metavar="DIR", help="the root, of a distribution or empty")
 
 
 def run_init_fs(arguments: Arguments) -> int:
     """Make a sysroot; one that is there is left as it is."""
     root = Path(arguments.path)
-    loader = arguments.bootloader or detect_loader(Sysroot(root))
-    sysroot = init_fs(root, Settings(bootloader=loader), modern=arguments.modern)
+    try:
+        boot = check_folder(arguments.boot)
+    except ValueError as error:
+        raise UsageError(f"--boot: {error}") from None
+    loader = arguments.bootloader or detect_loader(Sysroot(root, boot))
+    sysroot = init_fs(root, Settings(loader, boot), modern=arguments.modern)
     loader = read_settings(sysroot).bootloader
     if arguments.json:
         print_json({"sysroot": str(root.resolve()), "bootloader": loader})

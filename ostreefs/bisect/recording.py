@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from contextlib import contextmanager, suppress
 from threading import Thread
@@ -61,7 +62,7 @@ def recording(echo: int | None) -> Iterator[Recording]:
     target = None if echo is None else saved[echo - 1]
     thread = Thread(target=_pass_on, args=(reading, ending, kept, target), daemon=True)
     try:
-        thread.start()
+        _start_undisturbed(thread)
         for fd in (1, 2):
             os.dup2(writing, fd)
         os.close(writing)
@@ -73,6 +74,15 @@ def recording(echo: int | None) -> Iterator[Recording]:
         thread.join()
         for fd in (*saved, reading, ending):
             os.close(fd)
+
+
+def _start_undisturbed(thread: Thread) -> None:
+    """Start a thread that gets no signals: those are for whoever waits for the command."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pass_on(reading: int, ending: int, kept: Recording, target: int | None) -> None:

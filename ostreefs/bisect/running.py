@@ -15,16 +15,15 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from ostreefs.bisect.algorithm import Next
 from ostreefs.bisect.errors import RunError
+from ostreefs.bisect.interrupts import Interrupts, call
 from ostreefs.bisect.programs import find_program
 from ostreefs.bisect.recording import recording
 from ostreefs.bisect.session import Verdict
@@ -33,7 +32,7 @@ from ostreefs_store.model import Digest
 from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ostreefs.bisect.session import Session, Step
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 SKIP = 125
 _NOT_RUN = {126, 127}
 _LAST_VERDICT = 127
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Command(NamedTuple):
@@ -78,41 +77,37 @@ def run(session: Session, state: State, command: Command, tell: Callable[[Step],
             f"nothing can be run before a {bad} and a {good} commit are known",
             hint=f"'ostreefs bisect {bad} REV', 'ostreefs bisect {good} REV'",
         )
-    with _unmounting_when_interrupted(session, state):
-        session.show(step)
-        while isinstance(step.decision, Next):
-            tell(step)
-            step = session.advance(step.state, [_test(session, step.state, command)])
+    return _run_steps(session, step, command, tell)
+
+
+def _run_steps(
+    session: Session, step: Step, command: Command, tell: Callable[[Step], None]
+) -> Step:
+    interrupts = Interrupts()
+    with interrupts.noted():
+        try:
             session.show(step)
+            while isinstance(step.decision, Next):
+                tell(step)
+                verdict = _test(session, step.state, command, interrupts)
+                step = session.advance(step.state, [verdict])
+                session.show(step)
+        except KeyboardInterrupt:
+            session.shown(step.state).hide(lazy=True)
+            raise
     return step
 
 
-@contextmanager
-def _unmounting_when_interrupted(session: Session, state: State) -> Iterator[None]:
-    saved = {number: signal.signal(number, _interrupt) for number in _ENDING}
-    try:
-        yield
-    except KeyboardInterrupt:
-        session.shown(state).hide(lazy=True)
-        raise
-    finally:
-        for number, handler in saved.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, _: object) -> None:
-    raise KeyboardInterrupt(number)
-
-
-def _test(session: Session, state: State, command: Command) -> Verdict:
+def _test(session: Session, state: State, command: Command, interrupts: Interrupts) -> Verdict:
     """The verdict on the candidate that is shown."""
     assert state.current is not None
+    interrupts.check()
     commit = Digest(state.current)
     if command.in_tree:
         missing = _find_missing(session, state, commit, command.words[0])
         if missing is not None:
             return missing
-    result = _run(session.shown(state).place, commit, command)
+    result = _run(session.shown(state).place, commit, command, interrupts)
     damage = _check_mount(session, state, commit)
     word: str = {0: "good", SKIP: "skip"}.get(result.status, "bad")
     if damage is not None:
@@ -120,7 +115,7 @@ def _test(session: Session, state: State, command: Command) -> Verdict:
     if not 0 <= result.status <= _LAST_VERDICT:
         _raise_abort(command, result.status)
     if result.status in _NOT_RUN and all(mark.status is None for mark in state.marks):
-        _try_on_good(session, state, command)
+        _try_on_good(session, state, command, interrupts)
     return _verdict(word, commit, result)
 
 
@@ -142,7 +137,7 @@ def _raise_abort(command: Command, status: int) -> None:
         number = status - 128
         known = {each.value: each.name for each in signal.Signals}
         told += f" ({known[number]})" if number in known else ""
-    if status - 128 in {signal.SIGINT, *_ENDING}:  # meant for us; a sandbox passes it on
+    if status - 128 in _ENDING:  # typed at the terminal, perhaps
         raise KeyboardInterrupt
     raise RunError(
         f"'{shlex.join(command.words)}' ended with {told}, which is no verdict",
@@ -150,35 +145,38 @@ def _raise_abort(command: Command, status: int) -> None:
     )
 
 
-def _run(place: Path, commit: Digest, command: Command) -> _Result:
+def _run(place: Path, commit: Digest, command: Command, interrupts: Interrupts) -> _Result:
     seen_at = "/" if command.in_tree else str(place)
     variables = {"OSTREEFS_COMMIT": commit.hex(), "OSTREEFS_MOUNT": seen_at}
     with recording(command.echo) as kept:
         began = time.monotonic()
         if command.in_tree:
-            status = _run_in_tree(place, command.words, variables)
+            status = _run_in_tree(place, command.words, variables, interrupts)
         else:
-            status = _run_here(command.words, variables)
+            status = _run_here(command.words, variables, interrupts)
         seconds = time.monotonic() - began
+    interrupts.check()  # what it said after a signal is no verdict
     return _Result(status, seconds, kept.output)
 
 
-def _run_here(words: Sequence[str], variables: dict[str, str]) -> int:
+def _run_here(words: Sequence[str], variables: dict[str, str], interrupts: Interrupts) -> int:
     try:
-        status = subprocess.call(words, env={**os.environ, **variables})
+        status = call(words, {**os.environ, **variables}, interrupts)
     except OSError as error:
         raise RunError(f"{words[0]} cannot be run: {error.strerror}") from None
     return status if status >= 0 else 128 - status
 
 
-def _run_in_tree(place: Path, words: Sequence[str], variables: dict[str, str]) -> int:
+def _run_in_tree(
+    place: Path, words: Sequence[str], variables: dict[str, str], interrupts: Interrupts
+) -> int:
     from ostreefs.sandbox.errors import CommandError  # noqa: PLC0415 -- for --in-tree alone
     from ostreefs.sandbox.options import SandboxOptions  # noqa: PLC0415 -- see above
     from ostreefs.sandbox.run import run_in_tree  # noqa: PLC0415 -- see above
 
     options = SandboxOptions(environment=tuple(variables.items()), directory="/")
     try:
-        return run_in_tree(place, words, options)
+        return run_in_tree(place, words, options, heard=interrupts.note)
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.status
@@ -216,13 +214,13 @@ def _find_missing(session: Session, state: State, commit: Digest, program: str) 
     return Verdict("skip", commit, f"it has no {program}")
 
 
-def _try_on_good(session: Session, state: State, command: Command) -> None:
+def _try_on_good(session: Session, state: State, command: Command, interrupts: Interrupts) -> None:
     """Raise `RunError` when the command cannot be run where it should succeed."""
     good = Digest(state.having("good")[-1])
     shown = session.shown(state)
     shown.show(good.hex())
     try:
-        status = _run(shown.place, good, command._replace(echo=None)).status
+        status = _run(shown.place, good, command._replace(echo=None), interrupts).status
     finally:
         assert state.current is not None
         shown.show(state.current.hex())

@@ -24,7 +24,7 @@ from ostreefs.sandbox.rooted import View
 from ostreefs.sandbox.supervise import Program, run_supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _LIMITS = (
     ("/proc/sys/user/max_user_namespaces", "user.max_user_namespaces=15000"),
@@ -45,6 +45,13 @@ class _Plan(NamedTuple):
     options: SandboxOptions
 
 
+class _Outside(NamedTuple):
+    """What connects a command with whoever runs it; see `run_in_tree`."""
+
+    streams: tuple[int, int, int]
+    heard: Callable[[int], object] | None
+
+
 def run_in_tree(
     tree: Path,
     command: Sequence[str],
@@ -52,13 +59,15 @@ def run_in_tree(
     *,
     is_shell: bool = False,
     streams: tuple[int, int, int] = (0, 1, 2),
+    heard: Callable[[int], object] | None = None,
 ) -> int:
     """Run a command with a directory as its root; its exit status, 128+N for a signal N.
 
     With `is_shell` the user's shell is run, and `command` are its arguments. `streams` are the
-    descriptors of standard input, output and errors. Everything that was made for it is gone when
-    this returns, and soon after we are killed. Raises `CommandError` for a command that is not
-    there (its status 127) or cannot be executed (126), and other `SandboxError`, `MountError` and
+    descriptors of standard input, output and errors. `heard` is told of each signal that comes for
+    the command meanwhile, which may handle it. Everything that was made for it is gone when this
+    returns, and soon after we are killed. Raises `CommandError` for a command that is not there
+    (its status 127) or cannot be executed (126), and other `SandboxError`, `MountError` and
     `OSError` for all else that keeps it from being started.
 
     The process that calls this has no other threads, and waits for no child at the same time.
@@ -77,7 +86,7 @@ def run_in_tree(
         if overlay is not None:
             overlay.mount()
             root = overlay.root
-        status = _run(stack, bwrap, plan, root, guard, streams)
+        status = _run(stack, bwrap, plan, root, guard, _Outside(streams, heard))
     if status is None:
         raise SandboxError(
             f"cannot run '{plan.command[0]}': bwrap could not prepare it, and says why above",
@@ -197,7 +206,7 @@ def _run(
     plan: _Plan,
     root: Path,
     guard: Guard,
-    streams: tuple[int, int, int],
+    outside: _Outside,
 ) -> int | None:
     said, status = os.pipe()
     stack.callback(os.close, said)
@@ -226,7 +235,7 @@ def _run(
         bwrap,
         ["bwrap", *words, "--", *plan.command],
         make_environment(os.environ, plan.options, plan.identity, plan.home),
-        streams,
+        outside.streams,
         frozenset(keep),
         partial(_become, plan.identity),
     )
@@ -235,7 +244,7 @@ def _run(
         os.close(status)
         guard.close_others()
 
-    return run_supervised(program, said, started)
+    return run_supervised(program, said, started, outside.heard)
 
 
 def _in_memory(stack: ExitStack, content: bytes) -> int:

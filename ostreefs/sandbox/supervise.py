@@ -49,26 +49,32 @@ class Program(NamedTuple):
     """Called in the new process, to change who it is."""
 
 
-def run_supervised(program: Program, status: int, started: Callable[[], None]) -> int | None:
+def run_supervised(
+    program: Program,
+    status: int,
+    started: Callable[[], None],
+    heard: Callable[[int], object] | None = None,
+) -> int | None:
     """Run bwrap(1) to its end; the command's exit status, None where it was never started.
 
     `status` is the descriptor where it says what happens (``--json-status-fd``), `started` is
-    called once the process is there. Signals that come meanwhile are for the command; the
-    terminal is ours again afterwards.
+    called once the process is there. Signals that come meanwhile are for the command, and `heard`
+    is told; the terminal is ours again afterwards.
     """
     foreground = _find_foreground()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     try:
         process = _start(program, before)
-        _adopt_orphans(True)
+        adopt_orphans(True)
         started()
-        return _Supervisor(process, status).run()
+        return _Supervisor(process, status, heard).run()
     finally:
-        _adopt_orphans(False)
+        adopt_orphans(False)
         if foreground is not None:
             _take_terminal(foreground)
-        while signal.sigtimedwait(_WAITED_FOR, 0) is not None:
-            pass  # these were for the command
+        while (late := signal.sigtimedwait(_WAITED_FOR, 0)) is not None:
+            if heard is not None and late.si_signo in _FORWARDED:  # it was for the command
+                heard(late.si_signo)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -94,9 +100,10 @@ def _start(program: Program, mask: set[signal.Signals | int]) -> int:
 
 
 class _Supervisor:
-    def __init__(self, process: int, status: int) -> None:
+    def __init__(self, process: int, status: int, heard: Callable[[int], object] | None) -> None:
         self._process = process
         self._status = status
+        self._heard = heard
         self._said = b""
         os.set_blocking(status, False)
 
@@ -107,6 +114,8 @@ class _Supervisor:
             if code is not None:
                 break
             signal_info = signal.sigwaitinfo(_WAITED_FOR)
+            if self._heard is not None and signal_info.si_signo in _FORWARDED:
+                self._heard(signal_info.si_signo)
             is_typed = signal_info.si_code > 0  # by the kernel, to all at the terminal
             if signal_info.si_signo in _FORWARDED and not is_typed:
                 aborted_by = self._forward(signal_info.si_signo) or aborted_by
@@ -163,7 +172,8 @@ def _find_child(pid: int) -> int | None:
     return int(children[0]) if children else None
 
 
-def _adopt_orphans(yes: bool) -> None:
+def adopt_orphans(yes: bool) -> None:
+    """Whether processes whose parent has ended become our children, if we have started that."""
     import ctypes  # noqa: PLC0415 -- while bwrap(1) starts
 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)

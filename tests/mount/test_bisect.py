@@ -238,6 +238,24 @@ def test_an_interrupted_run_goes_on_later(builds: Builds) -> None:
     assert f"{builds.ids[FAULT]} is the first bad commit" in told
 
 
+def test_an_interrupted_command_leaves_no_process(ours: Builds, tmp_path: Path) -> None:
+    """Neither one of another session, nor one that does not listen."""
+    ours.start("main", ours.ids[0])
+    pids = tmp_path / "pids"
+    script = (
+        "setsid sleep 1000 & echo $! >> {0}.new;"
+        " ( trap '' TERM; sleep 1000 & echo $! >> {0}.new; mv {0}.new {0}; wait ) | cat"
+    )
+    words = command(*("--repo", ours.repository, "bisect", "run", "sh", "-c", script.format(pids)))
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, **OURSELVES.popen_arguments())
+    wait_until(pids.exists, "the processes")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 130
+    left = [pid for pid in pids.read_text().split() if Path(f"/proc/{pid}").exists()]
+    assert left == []
+    assert not is_mounted(ours.mount)
+
+
 @pytest.mark.parametrize(
     ("script", "error"),
     [

@@ -3,6 +3,8 @@
 
 import json
 import shutil
+import signal
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from ostreefs.fuse.mounts import unmount
-from tests.support.commands import OURSELVES, Account, ostreefs, ostreefs_output, run
+from tests.support.commands import OURSELVES, Account, command, ostreefs, ostreefs_output, run
 from tests.support.debian import DebianTree
 from tests.support.mounts import is_mounted
 
@@ -91,6 +93,29 @@ def test_a_lost_library_is_found(history: History, tester: Account) -> None:
     assert removed == ["libacl1"]
     assert b"  removed     libacl1 " in done.stdout
     assert report["tested"] <= 5
+
+
+def test_what_a_command_says_after_a_signal_is_no_verdict(
+    history: History, tmp_path: Path
+) -> None:
+    ours = ("--repo", history.repository, "bisect")
+    ends = ("debian", history.commits[0])
+    ostreefs_output(*ours, "start", f"--mount={tmp_path}/mnt", *ends)
+    script = "trap 'exit 1' TERM; echo ready; while :; do sleep 0.1; done"
+    words = command(*ours, "run", "--in-tree", "dash", "-c", script)
+    try:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, **OURSELVES.popen_arguments())
+        assert process.stdout is not None
+        assert b"ready\n" in process.stdout
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        process.stdout.close()
+        assert process.wait(timeout=30) == 130
+        assert not is_mounted(tmp_path / "mnt")
+        log = json.loads(ostreefs_output(*ours, "--json", "log"))
+        assert {each["status"] for each in log["verdicts"]} == {None}
+    finally:
+        ostreefs_output(*ours, "reset")
 
 
 def test_a_command_that_no_build_has(history: History, tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ _ostreefs_verb() {
             words='none'
             ;;
         admin)
-            options+='--sysroot --modern --bootloader --boot --os --retain --no-prune --no-rebase --dry-run --not-as-default --karg-none --karg-proc-cmdline --karg --karg-append --karg-delete --allow-downgrade --check -u --unpin --repair --from '
+            options+='--sysroot --modern --bootloader --boot --os --retain --no-prune --no-rebase --dry-run --not-as-default --karg-none --karg-proc-cmdline --karg --karg-append --karg-delete -r --reboot --allow-downgrade --check -u --unpin --repair --from '
             values[--sysroot]='none'
             values[--bootloader]='words none bls grub2 syslinux'
             values[--boot]='directories'

@@ -313,6 +313,7 @@ complete -c ostreefs -n '__ostreefs_at admin' -l karg-proc-cmdline -d 'take over
 complete -c ostreefs -n '__ostreefs_at admin' -l karg -r -f -d 'set an argument, NAME or NAME=VALUE, in the place of all of its name'
 complete -c ostreefs -n '__ostreefs_at admin' -l karg-append -r -f -d 'add an argument, also beside one of its name'
 complete -c ostreefs -n '__ostreefs_at admin' -l karg-delete -r -f -d 'take out an argument; its NAME will do where there is one of it'
+complete -c ostreefs -n '__ostreefs_at admin' -s r -l reboot -d 'reboot when something was deployed'
 complete -c ostreefs -n '__ostreefs_at admin' -l allow-downgrade -d 'also to a commit with an older timestamp'
 complete -c ostreefs -n '__ostreefs_at admin' -l check -d 'only say whether there is something newer'
 complete -c ostreefs -n '__ostreefs_at admin' -s u -l unpin -d 'let it go in its turn'

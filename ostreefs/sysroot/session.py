@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A sysroot that is about to be changed: locked, and with nothing left of a crash."""
+"""A sysroot to be changed, locked and with nothing left of a crash; or to be looked at."""
 
 from __future__ import annotations
 
@@ -50,4 +50,17 @@ def changing(root: Path, *, on_wait: Callable[[], None] | None = None) -> Iterat
         state = read_state(sysroot, loader)
         finish(sysroot, loader, state)
         tidy(sysroot, repository, state)
+        yield Session(sysroot, repository, loader, state)
+
+
+@contextmanager
+def looking(root: Path) -> Iterator[Session]:
+    """Look at a sysroot, as anybody may and beside whoever changes it; nothing may be published.
+
+    Raises as `changing`.
+    """
+    sysroot = open_sysroot(root)
+    loader = open_loader(sysroot)
+    state = read_state(sysroot, loader)
+    with Repository.open_best(sysroot.repository) as repository:
         yield Session(sysroot, repository, loader, state)

@@ -13,7 +13,7 @@ import pytest
 
 from ostreefs.sysroot.layout import Sysroot
 from tests.cli.conftest import Cli
-from tests.support.commands import Word, command, ordinary_user, ostreefs
+from tests.support.commands import OURSELVES, Word, command, ordinary_user, ostreefs
 from tests.support.sysroots import (
     commit_release,
     litter_of,
@@ -296,6 +296,28 @@ def test_switch(admin: Admin) -> None:
     assert admin.versions == ["3", "2"]
     assert "not found" in admin.fails("switch", "demo/nothing")
     assert "could be mistaken" in admin.fails("switch", "a" * 64)
+
+
+def test_reboot(admin: Admin, tmp_path: Path) -> None:
+    """When something was deployed; the sysroot is free again by then."""
+    script = (
+        f"#!/bin/sh\nflock -n {admin.sysroot.ostree}/lock echo free >{tmp_path}/said\n"
+        f'echo "$@" >>{tmp_path}/said\n'
+    )
+    write(tmp_path / "bin/systemctl", script.encode(), 0o755)
+    environment = OURSELVES.environment()
+    environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
+    admin.release("1")
+    admin("deploy", "demo/stable")
+    words = admin.words("upgrade", "--reboot")
+    assert ostreefs(*words, env=environment).stdout == b"No upgrade available.\n"
+    admin.release("2")
+    ostreefs(*words, "--check", env=environment)
+    ostreefs(*words, "--dry-run", env=environment)
+    assert not (tmp_path / "said").exists()
+    done = ostreefs(*words, env=environment)
+    assert (done.returncode, done.stdout.startswith(b"Deployed demo-2-")) == (0, True)
+    assert (tmp_path / "said").read_text() == "free\nreboot\n"
 
 
 def test_upgrade_refuses(admin: Admin) -> None:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.admin.kargs import add_karg_arguments, karg_changes
-from ostreefs.cli.admin.sysroot import add_sysroot_argument, change, sysroot_path, tell_wait
+from ostreefs.cli.admin.sysroot import add_sysroot_argument, change, look, tell_wait
 from ostreefs.cli.output import format_size, print_json
-from ostreefs.sysroot.boot.choose import open_loader
 from ostreefs.sysroot.change import (
     clean_up,
     find_rollback,
@@ -18,10 +17,8 @@ from ostreefs.sysroot.change import (
     set_pinned,
     undeploy,
 )
-from ostreefs.sysroot.deployments import read_state
 from ostreefs.sysroot.errors import NoDeploymentError
 from ostreefs.sysroot.kargs import Changes, format_kargs
-from ostreefs.sysroot.layout import open_sysroot
 from ostreefs.sysroot.origin import read_origin
 
 if TYPE_CHECKING:
@@ -161,9 +158,9 @@ def run_kargs(arguments: Arguments) -> int:
     """Show or change the kernel's arguments."""
     changes = karg_changes(arguments)
     if changes == Changes():
-        sysroot = open_sysroot(sysroot_path(arguments))
-        deployment = _choose(read_state(sysroot, open_loader(sysroot)), arguments.deployment)
-        kargs = read_origin(sysroot.origin(deployment.name)).kargs
+        with look(arguments) as session:
+            deployment = _choose(session.state, arguments.deployment)
+            kargs = read_origin(session.sysroot.origin(deployment.name)).kargs
     else:
         with change(arguments) as session:
             deployment = _choose(session.state, arguments.deployment)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.output import warn
-from ostreefs.sysroot.session import changing
+from ostreefs.sysroot.session import changing, looking
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -34,6 +34,11 @@ def sysroot_path(arguments: Arguments) -> Path:
 def change(arguments: Arguments) -> AbstractContextManager[Session]:
     """Be alone with the sysroot."""
     return changing(sysroot_path(arguments), on_wait=tell_wait)
+
+
+def look(arguments: Arguments) -> AbstractContextManager[Session]:
+    """Look at the sysroot, beside whoever changes it."""
+    return looking(sysroot_path(arguments))
 
 
 def tell_wait() -> None:

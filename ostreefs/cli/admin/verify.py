@@ -6,19 +6,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ostreefs.cli.admin.sysroot import add_sysroot_argument, change, sysroot_path
+from ostreefs.cli.admin.sysroot import add_sysroot_argument, change, look
 from ostreefs.cli.diff import format_change
 from ostreefs.cli.dispatch import EXIT_CORRUPTION
 from ostreefs.cli.output import print_json, print_line, warn
-from ostreefs.sysroot.boot.choose import open_loader
-from ostreefs.sysroot.deployments import read_state
 from ostreefs.sysroot.errors import NoDeploymentError
-from ostreefs.sysroot.layout import open_sysroot
 from ostreefs.sysroot.origin import read_origin
 from ostreefs.sysroot.verify import Verdict, repair_deployment, verify_deployment
 from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.refs import read_commit
-from ostreefs_store.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +52,10 @@ def run_verify(arguments: Arguments) -> int:
         with change(arguments) as session, session.repository.in_use(writing=True):
             verdicts = _repair(session, arguments)
     else:
-        sysroot = open_sysroot(sysroot_path(arguments))
-        state = read_state(sysroot, open_loader(sysroot))
-        with Repository.open(sysroot.repository) as repository:
+        with look(arguments) as session:
             verdicts = [
-                verify_deployment(sysroot, repository, deployment)
-                for deployment in _choose(state, arguments.deployments)
+                verify_deployment(session.sysroot, session.repository, deployment)
+                for deployment in _choose(session.state, arguments.deployments)
             ]
     if arguments.json:
         print_json({"deployments": [_describe(verdict) for verdict in verdicts]})
@@ -134,16 +128,11 @@ def add_diff_arguments(parser: Parser) -> None:
 
 def run_diff(arguments: Arguments) -> int:
     """Show how the deployed commit differs from its release."""
-    sysroot = open_sysroot(sysroot_path(arguments))
-    state = read_state(sysroot, open_loader(sysroot))
-    if not state.deployments:
-        raise NoDeploymentError
-    deployment = state.choose(arguments.deployment or "0")
-    origin = read_origin(sysroot.origin(deployment.name))
-    with (
-        Repository.open(sysroot.repository) as repository,
-        repository.index.snapshot() as snapshot,
-    ):
+    with look(arguments) as session, session.repository.index.snapshot() as snapshot:
+        if not session.state.deployments:
+            raise NoDeploymentError
+        deployment = session.state.choose(arguments.deployment or "0")
+        origin = read_origin(session.sysroot.origin(deployment.name))
         release, deployed = (
             read_commit(snapshot, each).root for each in (origin.release, origin.commit)
         )

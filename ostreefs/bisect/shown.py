@@ -10,7 +10,9 @@ that damage is never taken for the fault that is looked for.
 from __future__ import annotations
 
 import os
+import re
 import stat
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _VERIFIED = "verify=open"
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class Seen(NamedTuple):
@@ -75,10 +78,18 @@ class Shown:
         run_in_background(lambda ready: self._serve(commit, ready))
 
     def find(self) -> Seen | None:
-        """What is shown; None when there is no mount, or nobody serves it any more."""
+        """What is shown; None when there is no mount, or nobody serves it any more.
+
+        Raises `MountError` when something else is to be seen there.
+        """
         mount = mounts.find_mount(self.place)
-        if mount is None or not self._is_ours():
+        if mount is None or mount.fstype == mounts.AUTOFS:
             return None
+        if not self._made(mount):
+            raise MountError(
+                f"{self.place} shows something else: {mount.source} ({mount.fstype})",
+                hint="take that down first",
+            )
         try:
             answer = control.ask(self.place, {"verb": "status"})
         except MountError:
@@ -88,17 +99,32 @@ class Shown:
         return Seen(answer["commit"], answer.get("damage"))
 
     def hide(self, *, lazy: bool = False) -> None:
-        """Take the mount down if there is one. Raises `MountError` when it is in use."""
+        """Take the mount down if there is one; never what somebody else has mounted there.
+
+        Raises `MountError` when it is in use, or below another one.
+        """
         if self._is_ours():
             mounts.unmount(self.place, lazy=lazy)
+            return
+        place = os.path.realpath(self.place)
+        if any(each.target == place and self._made(each) for each in mounts.iter_mounts()):
+            raise MountError(
+                f"something else is mounted over the candidate at {self.place}",
+                hint="take that down first",
+            )
 
     def _is_ours(self) -> bool:
-        """Whether a mount of this repository is there; one of all commits is none."""
+        """Whether the mount that is to be seen is one that we have made."""
         mount = mounts.find_mount(self.place)
-        if mount is None or mount.fstype != FSTYPE:
-            return False
+        return mount is not None and self._made(mount)
+
+    def _made(self, mount: mounts.Mount) -> bool:
+        """Whether this is of our repository, and of an id, as nobody types it."""
         source = str(self._repository).encode("ascii", "backslashreplace").decode()
-        return mount.source.startswith(f"{source}#")
+        repository, _, commit = mount.source.rpartition("#")
+        return (
+            mount.fstype == FSTYPE and repository == source and _ID.fullmatch(commit) is not None
+        )
 
     def _serve(self, commit: str, ready: Callable[[], None]) -> None:
         from ostreefs.fuse.serve import MountRequest, serve  # noqa: PLC0415 -- in the daemon alone
@@ -108,8 +134,10 @@ class Shown:
         serve(MountRequest(self._repository, commit, self.place, options), ready)
 
 
-def default_place(name: str) -> Path:
+def default_place(name: str, repository: Path) -> Path:
     """Where the bisection of this name shows its candidates: it goes with a reboot.
+
+    Every repository has places of its own, so that all may have one that is called the same.
 
     The directory above is made; it is not that of `fuse.rooms`, where everything goes with the
     process that made it. Raises `MountError` when somebody else has it.
@@ -123,7 +151,7 @@ def default_place(name: str) -> Path:
             f"{hall} is not a directory that you alone may write",
             hint="remove it, or name a directory of yours with --mount=DIR",
         )
-    return hall / name
+    return hall / f"{name}-{zlib.crc32(os.fsencode(repository)):08x}"
 
 
 def _choose_hall() -> Path:

@@ -67,8 +67,9 @@ def start(session: Session, options: Start, later: Sequence[Line] = (), log: str
             raise AlreadyBisectingError(session.name)
         verdicts = [Verdict("bad", resolve(snapshot, options.bad))] if options.bad else []
         verdicts += [Verdict("good", resolve(snapshot, good)) for good in options.goods]
+        _check_both(options, verdicts)
         state, replayed = _replay(snapshot, state, later, log)
-        place = options.mount or default_place(session.name)
+        place = options.mount or default_place(session.name, session.repository)
         _check_free(place, open_ones)
     made = _prepare_place(place)
     state = msgspec.structs.replace(
@@ -98,6 +99,18 @@ def _new_state(options: Start) -> State:
     elif options.bad or options.goods:
         terms = "bad", "good"
     return State(started=int(time.time()), terms=terms, paths=options.paths)
+
+
+def _check_both(options: Start, verdicts: Sequence[Verdict]) -> None:
+    """Raise unless no commit was named as good and as bad, which could be meant as neither."""
+    words = {verdict.commit: verdict.word for verdict in reversed(verdicts)}
+    for verdict in verdicts:
+        if words[verdict.commit] != verdict.word:
+            raise BisectError(
+                f"{verdict.commit.hex()[:12]} was named as {options.term_bad or 'bad'} and as"
+                f" {options.term_good or 'good'}",
+                hint="name a commit for each",
+            )
 
 
 def _check_free(place: Path, open_ones: dict[str, bytes]) -> None:

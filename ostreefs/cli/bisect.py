@@ -97,7 +97,7 @@ def run_bisect(arguments: Arguments) -> int:
         raise UsageError("paths are for 'bisect start'")
     session = Session(
         arguments.repository_path.resolve(),
-        arguments.name or DEFAULT_NAME,
+        DEFAULT_NAME if arguments.name is None else arguments.name,
         lambda: set_up_log(None, foreground=False, verbose=arguments.verbose),
     )
     handler = _VERBS.get(verb)
@@ -182,8 +182,7 @@ def _run(session: Session, arguments: Arguments) -> int:
     def tell(step: Step) -> None:
         if not arguments.json:
             bisecttext.print_notes(step)
-            print("\n".join(bisecttext.format_step(session, step)))
-            sys.stdout.flush()
+            print("\n".join(bisecttext.format_test(session, step, command.words)), flush=True)
 
     return _tell(session, run(session, session.read_state(), command, tell), arguments)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,7 @@ from ostreefs_store.model import Digest
 from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ostreefs.bisect.report import BisectionReport, Candidate
     from ostreefs.bisect.session import Session, Step
@@ -69,6 +70,13 @@ def format_step(session: Session, step: Step) -> Iterator[str]:
             yield from subjects
         case _:
             pass
+
+
+def format_test(session: Session, step: Step, words: Sequence[str]) -> Iterator[str]:
+    """What is to be tested, where nobody has been told yet, and by which command."""
+    if not step.state.was_shown:
+        yield from format_step(session, step)
+    yield one_line(f"running {shlex.join(words)}")
 
 
 def _subjects(step: Step) -> list[str]:

@@ -27,7 +27,7 @@ SCRATCH_SOURCE = "ostreefs-rw"
 """What a writable layer of the kernel's overlayfs is called in the table of mounts."""
 SCRATCH_FSTYPE = "fuse.fuse-overlayfs"
 """The type of one that an ordinary user has made; it takes no name."""
-_AUTOFS = "autofs"
+AUTOFS = "autofs"
 _DEVICE = "/dev/fuse"
 _MOUNTINFO = "/proc/self/mountinfo"
 
@@ -132,7 +132,7 @@ def check_mount_point(path: Path) -> None:
     One that waits to be mounted on when somebody looks (autofs(5)) is as good.
     """
     mount = find_mount(path)
-    if mount is not None and mount.fstype != _AUTOFS:
+    if mount is not None and mount.fstype != AUTOFS:
         raise MountError(
             f"{path} is already mounted ({mount.source})",
             hint=(

@@ -13,7 +13,7 @@ from ostreefs.cli.dates import parse_date
 from ostreefs_store import durable
 from tests.cli.conftest import Cli
 from tests.support.commands import OURSELVES, command, ordinary_user, ostreefs
-from tests.support.mounts import wait_until
+from tests.support.locks import wait_for_lock
 from tests.support.trees import write
 
 
@@ -251,14 +251,3 @@ def test_a_reader_finds_a_commit_whole_or_not_at_all(
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"not found: no such ref or commit" in said
-
-
-def wait_for_lock(pid: int) -> None:
-    """Wait until a process waits for a lock, see proc_locks(5)."""
-    wait_until(
-        lambda: any(
-            line.split()[1] == "->" and line.split()[5] == str(pid)
-            for line in Path("/proc/locks").read_text().splitlines()
-        ),
-        "somebody to wait",
-    )

@@ -16,6 +16,7 @@ import pytest
 from ostreefs.bisect.session import Session, Verdict
 from ostreefs.fuse.control import ask
 from ostreefs.fuse.mounts import unmount
+from ostreefs_store import durable
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import object_name
 from ostreefs_store.pruning.keeping import Rules
@@ -23,9 +24,20 @@ from ostreefs_store.pruning.prune import prune
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
-from tests.support.commands import OURSELVES, Account, Done, Word, command, complaint, run
+from tests.support.commands import (
+    OURSELVES,
+    Account,
+    Done,
+    Word,
+    command,
+    complaint,
+    ostreefs_output,
+    output,
+    run,
+)
 from tests.support.commits import commit_files, init_repository, put_commit
 from tests.support.damage import flip
+from tests.support.locks import wait_for_lock
 from tests.support.mounts import is_mounted, wait_until
 
 pytestmark = pytest.mark.mount
@@ -129,6 +141,7 @@ def test_by_hand(builds: Builds) -> None:
 def test_a_command_judges(builds: Builds) -> None:
     builds.start("main", builds.ids[0])
     told = builds.ok("run", "sh", "-c", JUDGE)
+    assert told.startswith(f"running sh -c '{JUDGE}'\nbuild "), "nothing that was said before"
     assert f"{builds.ids[FAULT]} is the first bad commit" in told
     assert f"build {FAULT}\n" in told
     report = builds.json("report")
@@ -165,7 +178,8 @@ def test_without_a_place_of_its_own(user: Account, tmp_path: Path) -> None:
 def _bisect_two(builds: Builds, shown: Path) -> None:
     builds.ok("start", "--name=one", "main", "main~9")
     builds.ok("start", "--name=two", "main", "main~20")
-    assert sorted(os.listdir(shown)) == ["one", "two"]
+    one, two = sorted(os.listdir(shown))
+    assert (one.startswith("one-"), two.startswith("two-")) == (True, True)
     error = builds.fails("good")
     assert error == "no bisection 'default' is open"
     builds.ok("run", "--name=one", "sh", "-c", TEST + "test $number -lt 25")
@@ -173,10 +187,55 @@ def _bisect_two(builds: Builds, shown: Path) -> None:
     assert builds.json("log", "--name", "two")["verdicts"][0]["verdict"] == "bad"
     error = builds.fails("start", "--name=two", "main", "main~20")
     assert error == "bisection 'two' is open already"
-    assert "where bisection 'two' shows" in builds.fails("start", f"--mount={shown}/two")
+    assert "where bisection 'two' shows" in builds.fails("start", f"--mount={shown}/{two}")
     for name in ("one", "two"):
         builds.ok("reset", "--name", name)
     assert os.listdir(shown) == []
+
+
+def test_two_repositories_with_bisections_of_one_name(user: Account) -> None:
+    assert user.home is not None
+    with tempfile.TemporaryDirectory(dir=user.home) as place:
+        account = dataclasses.replace(user, variables={**user.variables, "XDG_RUNTIME_DIR": place})
+        Path(place).chmod(0o777)
+        both = []
+        for name in ("one", "two"):
+            Path(place, name).mkdir()
+            both.append(Builds(Path(place, name), account))
+        one, two = both
+        places = [Path(each.json("start", "main", "main~9")["mount"]) for each in both]
+        one.ok("reset")
+        assert [is_mounted(each) for each in places] == [False, True]
+        two.ok("good")
+        two.ok("reset")
+        assert os.listdir(Path(place, "ostreefs-bisect")) == []
+
+
+@pytest.mark.root
+def test_something_else_at_the_mount_point(ours: Builds) -> None:
+    ours.start("main", ours.ids[0])
+    other = ("mount", "-t", "tmpfs", "-o", "size=1M", "other", ours.mount)
+    output(*other)
+    try:
+        error = f"{ours.mount} shows something else: other (tmpfs)"
+        assert ours.fails("good") == error, "whatever that was said of"
+        assert ours.fails("run", "true") == f"{ours.mount} is already mounted (other)"
+        assert ours.fails("reset") == (
+            f"something else is mounted over the candidate at {ours.mount}"
+        )
+        assert len(ours.json("log")["verdicts"]) == 2
+    finally:
+        output("umount", ours.mount)
+    unmount(ours.mount)
+    output(*other)
+    ours.ok("reset")
+    output("umount", ours.mount)
+    words = ("mount", "main", ours.mount)
+    ours.start("main", ours.ids[0])
+    unmount(ours.mount)
+    ostreefs_output("--repo", ours.repository, *words)
+    ours.ok("reset")
+    assert is_mounted(ours.mount), "it was mounted by hand"
 
 
 def test_after_a_reboot_the_next_step_mounts(ours: Builds) -> None:
@@ -296,6 +355,12 @@ def test_wrong_use(ours: Builds, tmp_path: Path) -> None:
     )
     assert ours.fails("start", place, "nothing") == (
         "revision 'nothing' not found: no such ref or commit"
+    )
+    assert ours.fails("start", place, "main", new, "main") == (
+        f"{ours.ids[-1][:12]} was named as bad and as good"
+    )
+    assert ours.fails("start", "--name=", place, new, old).startswith(
+        "invalid name of a bisection"
     )
     assert ours.fails("start", place, new, old, "--", "no/path") == (
         "no/path: no commit of this history holds it"
@@ -465,6 +530,36 @@ def test_a_prune_leaves_what_is_needed(ours: Builds) -> None:
 def count_commits(path: Path) -> int:
     with Repository.open(path) as repository, repository.index.snapshot() as snapshot:
         return snapshot.count("commits")
+
+
+def test_a_step_waits_for_a_prune(ours: Builds) -> None:
+    """One that begins while its commit is being deleted says that it is gone."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def hook(point: str) -> None:
+        if point == "prune:claimed":
+            words = ("bisect", "start", f"--mount={ours.mount}", "main", ours.ids[3])
+            started.append(
+                subprocess.Popen(
+                    command("--repo", ours.repository, *words),
+                    stderr=subprocess.PIPE,
+                    **OURSELVES.popen_arguments(),
+                )
+            )
+            wait_for_lock(started[0].pid)
+
+    durable.set_trace_hook(hook)
+    try:
+        with Repository.open(ours.repository, writable=True) as repository:
+            prune(repository, Rules(delete=[Digest(bytes.fromhex(ours.ids[3]))]))
+    finally:
+        durable.set_trace_hook(None)
+    [process] = started
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith(b"ostreefs: error: no good commit is in the repository any more\n")
+    assert not ours.mount.exists()
+    assert ours.ok("reset") == "We are not bisecting.\n"
 
 
 def test_a_history_with_gaps(ours: Builds) -> None:

@@ -35,13 +35,14 @@ from ostreefs.sysroot.rebase.steps import read_steps
 from ostreefs.sysroot.retention import choose_kept
 from ostreefs.sysroot.room import Room, check, measure, measure_tree
 from ostreefs.sysroot.tidy import pins_of
-from ostreefs.sysroot.variable import ensure_var
+from ostreefs.sysroot.variable import ensure_var, is_var_empty
 from ostreefs_store import durable
 from ostreefs_store.checkouts.checkout import checkout
 from ostreefs_store.checkouts.filemaker import CheckoutOptions
 from ostreefs_store.errors import NoKernelError
 from ostreefs_store.pins import set_pin
 from ostreefs_store.refs import read_commit, resolve
+from ostreefs_store.traverse import find_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,36 +88,54 @@ def plan_deployment(session: Session, request: Request) -> Plan:
     The repository is in use. Raises `RevisionNotFoundError`, `OsNotFoundError`, `NoKernelError`,
     `MountPointError`, `KargError`, `LoaderError`, `StepError`, `RoomError`, `CorruptionError`.
     """
-    sysroot, base = session.sysroot, session.state.base
     if request.rebase:
-        refuse_steps(sysroot)
-    usual = base.origin if base is not None else None
-    os_name = choose_os(read_settings(sysroot), request.os, usual.os if usual else None)
+        refuse_steps(session.sysroot)
     with session.repository.index.snapshot() as snapshot:
         release = resolve(snapshot, request.revision)
         commit = read_commit(snapshot, release)
         find_missing(snapshot, commit.root)
         kernel = _find_kernel(session, snapshot, commit)
-        links = _links(session.repository)
-        size = measure_tree(snapshot, commit.root, links=links)
+        size = _measure(session, snapshot, commit.root)
         is_ref = snapshot.find_ref(request.revision) is not None
-    room = measure(sysroot, size, kernel)
-    check(sysroot, room)
+    room = measure(session.sysroot, size, kernel)
+    check(session.sysroot, room)
+    origin = _make_origin(session, request, release, commit)
+    return Plan(
+        origin._replace(
+            refspec=request.refspec or (request.revision if is_ref else release.hex()),
+            boot=kernel.folder if kernel is not None else "",
+        ),
+        commit.root,
+        kernel,
+        room,
+    )
+
+
+def _make_origin(session: Session, request: Request, release: Digest, commit: Commit) -> Origin:
+    """The origin of a release, with what is taken over from the deployment that there is."""
+    base = session.state.base
+    usual = base.origin if base is not None else None
     kargs = change_kargs(usual.kargs if usual else (), request.kargs)
     session.loader.check([BootEntry("", "", "", "", format_kargs(kargs))])
-    refspec = request.refspec or (request.revision if is_ref else release.hex())
     version = commit.metadata.get(VERSION, "")
-    origin = Origin(
-        refspec=refspec,
-        os=os_name,
+    return Origin(
+        refspec="",
+        os=choose_os(read_settings(session.sysroot), request.os, usual.os if usual else None),
         version=version if isinstance(version, str) else "",
         release=release,
         commit=release,
         timestamp=int(time.time()),
         kargs=kargs,
-        boot=kernel.folder if kernel is not None and session.loader.needs_kernel else "",
     )
-    return Plan(origin, commit.root, kernel, room)
+
+
+def _measure(session: Session, snapshot: Snapshot, root: Digest) -> int:
+    """The bytes that the tree takes, and the copy of its /var if it will be the first."""
+    size = measure_tree(snapshot, root, links=_links(session.repository))
+    var = find_entry(snapshot, root, b"/var")
+    if var is not None and var[0] and is_var_empty(session.sysroot):
+        size += measure_tree(snapshot, var[1], links=False)
+    return size
 
 
 def refuse_steps(sysroot: Sysroot) -> None:

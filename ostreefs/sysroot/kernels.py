@@ -220,6 +220,9 @@ def remove_copies(sysroot: Sysroot, used: Collection[str]) -> list[str]:
                 durable.trace("kernel:removing")
                 shutil.rmtree(path)
                 removed.append(path.name)
+            else:  # where somebody died over a repair
+                for unfinished in path.glob(".tmp-*"):
+                    unfinished.unlink()
     if removed:
         durable.sync_directory(folder)
     return removed

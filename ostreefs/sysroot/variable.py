@@ -46,10 +46,16 @@ def ensure_var(sysroot: Sysroot, repository: Repository, root: Digest) -> list[b
     if not directories:
         return []
     durable.ensure_directory(var)
-    if not any(var.iterdir()):
+    if is_var_empty(sysroot):
         _fill(sysroot, repository, root)
         return []
     return _add_directories(sysroot, directories)
+
+
+def is_var_empty(sysroot: Sysroot) -> bool:
+    """Whether nothing is there, so that the next release fills it."""
+    var = sysroot.ostree / "var"
+    return not var.is_dir() or not any(var.iterdir())
 
 
 def _iter_directories(snapshot: Snapshot, root: Digest) -> Iterator[Node]:

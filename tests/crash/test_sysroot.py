@@ -34,7 +34,9 @@ from ostreefs.sysroot.layout import (
     read_settings,
 )
 from ostreefs.sysroot.origin import read_origin
+from ostreefs.sysroot.protect import set_immutable
 from ostreefs.sysroot.session import Session, changing
+from ostreefs.sysroot.verify import repair_deployment, verify_deployment
 from ostreefs_store.repository import Repository
 from tests.support.crash import every_death
 from tests.support.powercut import Loss, every_power_cut
@@ -50,7 +52,7 @@ from tests.support.sysroots import (
     remove_sysroot,
     state_of,
 )
-from tests.support.trees import write
+from tests.support.trees import remove_tree, write
 
 pytestmark = pytest.mark.crash
 
@@ -312,6 +314,48 @@ def test_filling_var(place: Path) -> None:
         assert seen == {False, True}
     finally:
         remove_sysroot(sysroot)
+
+
+def repair(session: Session) -> None:
+    with session.repository.in_use(writing=True):
+        for deployment in session.state.deployments:
+            verdict = verify_deployment(session.sysroot, session.repository, deployment)
+            repair_deployment(session.sysroot, session.repository, verdict, [])
+
+
+def damage(sysroot: Sysroot) -> None:
+    """What a repair finds a way out of: nothing that shares an inode with an object."""
+    deployment = state_of(sysroot).deployments[0]
+    set_immutable(deployment.path, immutable=False)
+    assert deployment.origin is not None
+    (deployment.path / "usr/lib/version").unlink()
+    remove_tree(deployment.path / "usr/bin")
+    write(deployment.path / "etc/extra", b"not of the release")
+    write(deployment.path / "etc/os-release.new", b"written by an editor")
+    (deployment.path / "etc/os-release.new").rename(deployment.path / "etc/os-release")
+    copy = sysroot.boot / "ostreefs" / deployment.origin.boot / "vmlinuz"
+    copy.write_bytes(b"damaged")
+
+
+def test_a_repair(place: Path) -> None:
+    """Whatever interrupts it, the next one ends it, and each path is old or as committed."""
+    pristine, sysroot = make_scene(place / "pristine", "bls"), Sysroot(place / "sysroot")
+    damage(pristine)
+    copy_sysroot(pristine, sysroot)
+    try:
+        for _ in every_death(lambda: run(sysroot.root, repair)):
+            run(sysroot.root, repair)
+            assert_boots(sysroot, {"2"})
+            run(sysroot.root, lambda _: None)
+            assert litter_of(sysroot) == []
+            [folder] = {d.origin.boot for d in state_of(sysroot).deployments[:1] if d.origin}
+            copies = os.listdir(sysroot.boot / "ostreefs" / folder)
+            assert sorted(copies) == ["initramfs.img", "vmlinuz"]
+            assert_sound(sysroot.repository)
+            copy_sysroot(pristine, sysroot)
+    finally:
+        remove_sysroot(sysroot)
+        remove_sysroot(pristine)
 
 
 def test_making_a_sysroot(place: Path) -> None:

@@ -26,7 +26,7 @@ from tests.support.sysroots import (
     remove_sysroot,
     state_of,
 )
-from tests.support.trees import remove_tree
+from tests.support.trees import remove_tree, write
 
 pytestmark = pytest.mark.crash
 
@@ -97,6 +97,30 @@ def test_a_small_boot(small_boot: Sysroot) -> None:
     # entries of a /boot of its own name files from its root on
     [entry] = (small_boot.boot / "loader/entries").iterdir()
     assert "\nlinux /ostreefs/" in entry.read_text()
+
+
+@pytest.mark.root
+def test_a_small_disk(tmp_path: Path) -> None:
+    """What is copied counts: the first /var, not what is linked."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", root], check=True)
+    try:
+        sysroot = make_sysroot(root / "sysroot", "none")
+        config = sysroot.repository / "config.toml"
+        config.write_text(config.read_text() + "[core]\nmin-free-space-percent = 0\n")
+        large = {"var/lib/large": bytes(range(256)) * (6 << 12)}  # 6 MiB
+        commit_release(sysroot, "1", files=large, source=tmp_path / "source")
+        with changing(sysroot.root) as session, pytest.raises(RoomError) as caught:
+            deploy(session, Request("demo/stable"))
+        assert caught.value.needed > 6 << 20
+        assert litter_of(sysroot) == []
+        write(sysroot.ostree / "var/of the machine")
+        with changing(sysroot.root) as session:
+            deploy(session, Request("demo/stable"))
+        loosen(sysroot)
+    finally:
+        subprocess.run(["umount", "-l", root], check=True)
 
 
 @pytest.mark.root

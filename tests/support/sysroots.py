@@ -47,9 +47,10 @@ def commit_release(
     *,
     ref: str = REF,
     timestamp: int = 0,
+    source: Path | None = None,
 ) -> str:
     """Commit a release to a ref; its id."""
-    source = sysroot.root.parent / f"{sysroot.root.name}.source"
+    source = source or sysroot.root.parent / f"{sysroot.root.name}.source"
     for name, content in (release_files(version) if files is None else files).items():
         write(source / name, content)
     with (

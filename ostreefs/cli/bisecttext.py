@@ -11,8 +11,9 @@ import msgspec
 
 from ostreefs.bisect.algorithm import Found, Next, OnlySkipped
 from ostreefs.cli.diff import format_stats
-from ostreefs.cli.output import format_time, inform, one_line
+from ostreefs.cli.output import inform, one_line
 from ostreefs.cli.packages import format_packages
+from ostreefs.text import format_time
 from ostreefs_store.model import Digest
 from ostreefs_store.refs import read_commit
 

@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Literal, cast
 
 from ostreefs.cli.arguments import UsageError, parse_id
 from ostreefs.cli.message import add_message_arguments, read_message
-from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, warn
+from ostreefs.cli.output import ProgressBar, inform, print_json, warn
+from ostreefs.text import format_size
 from ostreefs_store.batch import Batch
 from ostreefs_store.committing.bootable import bootable_metadata
 from ostreefs_store.committing.commit import Message, Target, read_tip, write_commit

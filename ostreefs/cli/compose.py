@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ostreefs.cli.arguments import UsageError, parse_id
 from ostreefs.cli.commit import find_parent_option
 from ostreefs.cli.message import add_message_arguments, read_message
-from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, print_line, warn
+from ostreefs.cli.output import ProgressBar, inform, print_json, print_line, warn
 from ostreefs.compose.apply import Composer, Outcome
 from ostreefs.compose.errors import ComposeError, ConflictError
 from ostreefs.compose.recipe import Recipe, format_recipe, parse_recipe
@@ -23,6 +23,7 @@ from ostreefs.compose.steps import (
     parse_directory,
     parse_overlay,
 )
+from ostreefs.text import format_size
 from ostreefs_store.batch import BatchSource
 from ostreefs_store.committing.commit import Message, Target, read_tip, write_commit
 from ostreefs_store.comparing.diff import diff_trees

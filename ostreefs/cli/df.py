@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
-from ostreefs.cli.output import ProgressBar, format_size, print_json
+from ostreefs.cli.output import ProgressBar, print_json
+from ostreefs.text import format_size
 from ostreefs_store.errors import StoreError
 from ostreefs_store.pruning.usage import Usage, Use, find_update, find_usage
 from ostreefs_store.pruning.usagerecords import note_records

@@ -9,8 +9,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError, parse_id
-from ostreefs.cli.output import format_size, print_json, print_line
+from ostreefs.cli.output import print_json, print_line
 from ostreefs.cli.packages import describe_packages, format_packages
+from ostreefs.text import format_size
 from ostreefs_store.comparing.diff import Change, State, diff_trees, is_change, without_xattrs
 from ostreefs_store.comparing.sides import CommitSide, DirectorySide, join_objects, read_content
 from ostreefs_store.model import RegularFile

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, get_args
 
 from ostreefs.cli.arguments import UsageError
-from ostreefs.cli.output import ProgressBar, format_size, print_json
+from ostreefs.cli.output import ProgressBar, print_json
+from ostreefs.text import format_size
 from ostreefs_store.content import CHUNK
 from ostreefs_store.refs import read_commit, resolve
 from ostreefs_store.tar.export import ExportOptions, ExportResult, export_tree, replaced_file

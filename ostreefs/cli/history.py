@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError, parse_count
 from ostreefs.cli.diff import describe_stats, format_stats
-from ostreefs.cli.output import format_time, one_line, print_json, print_line
+from ostreefs.cli.output import one_line, print_json, print_line
+from ostreefs.text import format_time
 from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.comparing.diffstat import Stats
 from ostreefs_store.comparing.history import Origin, find_origins, iter_changing, list_paths

@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ostreefs.cli.output import format_duration, one_line, print_json
+from ostreefs.cli.output import one_line, print_json
 from ostreefs.fuse.status import Status, iter_status
+from ostreefs.text import format_duration
 
 if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser

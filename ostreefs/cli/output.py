@@ -8,15 +8,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from ostreefs.text import (
-    format_duration as format_duration,  # noqa: PLC0414 -- for those who print, from here
-)
-from ostreefs.text import (
-    format_size as format_size,  # noqa: PLC0414 -- likewise
-)
-from ostreefs.text import (
-    format_time as format_time,  # noqa: PLC0414 -- likewise
-)
 from ostreefs_store.errors import printable
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError
 from ostreefs.cli.dates import parse_date
-from ostreefs.cli.output import ProgressBar, format_size, inform, print_json, print_line
+from ostreefs.cli.output import ProgressBar, inform, print_json, print_line
+from ostreefs.text import format_size
 from ostreefs_store.pins import delete_pin, iter_pins, set_pin
 from ostreefs_store.pruning.keeping import INFINITE, Rules
 from ostreefs_store.pruning.prune import Report, prune

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ostreefs.cli.arguments import UsageError, parse_count
-from ostreefs.cli.output import format_time, one_line, print_json
+from ostreefs.cli.output import one_line, print_json
+from ostreefs.text import format_time
 from ostreefs_store.errors import RefExistsError, RevisionNotFoundError
 from ostreefs_store.globs import is_pattern, matching
 from ostreefs_store.reflog import Move, iter_logged_refs, iter_moves

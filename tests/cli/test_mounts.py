@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ostreefs.cli.output import format_duration
 from ostreefs.fuse import mounts
+from ostreefs.text import format_duration
 from tests.cli.conftest import Cli
 
 MOUNTINFO = """\

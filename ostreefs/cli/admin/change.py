@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.admin.kargs import add_karg_arguments, karg_changes
 from ostreefs.cli.admin.sysroot import add_sysroot_argument, change, look, tell_wait
-from ostreefs.cli.output import format_size, print_json
+from ostreefs.cli.output import print_json
 from ostreefs.sysroot.change import (
     clean_up,
     find_rollback,
@@ -20,6 +20,7 @@ from ostreefs.sysroot.change import (
 from ostreefs.sysroot.errors import NoDeploymentError
 from ostreefs.sysroot.kargs import Changes, format_kargs
 from ostreefs.sysroot.origin import read_origin
+from ostreefs.text import format_size
 
 if TYPE_CHECKING:
     from ostreefs.cli.arguments import Arguments, Parser

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.admin.kargs import add_karg_arguments, karg_changes
 from ostreefs.cli.admin.sysroot import add_sysroot_argument, change, look, tell_wait
-from ostreefs.cli.output import ProgressBar, format_size, print_json
+from ostreefs.cli.output import ProgressBar, print_json
 from ostreefs.sysroot.change import find_upgrade, prune_unused
 from ostreefs.sysroot.deploy import Plan, Request, deploy, plan_deployment
+from ostreefs.text import format_size
 from ostreefs_store.names import check_ref
 
 if TYPE_CHECKING:

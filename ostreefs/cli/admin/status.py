@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from ostreefs.cli.admin.sysroot import add_sysroot_argument, sysroot_path
 from ostreefs.cli.df import note_made
-from ostreefs.cli.output import format_size, format_time, print_json
+from ostreefs.cli.output import print_json
 from ostreefs.sysroot.boot.choose import open_loader
 from ostreefs.sysroot.deployments import read_state
 from ostreefs.sysroot.layout import open_sysroot, read_settings
+from ostreefs.text import format_size, format_time
 from ostreefs_store.pruning.usage import find_group_uses
 from ostreefs_store.repository import Repository
 

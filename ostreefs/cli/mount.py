@@ -79,7 +79,8 @@ def run_mount(arguments: Arguments) -> int:
             mounts.check_fuse()
             place = mount_point if scratch is None else scratch.lower
             on_signal = None if scratch is None else partial(take_down_over, scratch)
-            request = MountRequest(repository, revision, place, options, follow, on_signal)
+            shown = options._replace(apart=scratch is not None)
+            request = MountRequest(repository, revision, place, shown, follow, on_signal)
             serve(request, ready)
 
     if arguments.foreground:

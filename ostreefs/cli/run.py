@@ -124,8 +124,9 @@ def choose_mount_options(options: SandboxOptions) -> MountOptions:
     Root lets others in, whom a command may become. To anybody else, who is to write everywhere or
     to be root inside, the whole tree must look like his own.
     """
+    shown = MountOptions(apart=options.writable)
     if os.geteuid() == 0:
-        return MountOptions(libfuse=("allow_other",))
+        return shown._replace(libfuse=("allow_other",))
     if options.writable or options.user in {"root", "0", "0:0"}:
-        return MountOptions(uid=os.geteuid(), gid=os.getegid())
-    return MountOptions()
+        return shown._replace(uid=os.geteuid(), gid=os.getegid())
+    return shown

@@ -51,9 +51,9 @@ def _end_with_parent() -> None:
 
 def _run(repository: Path, commit: str, upper: Path, commands: list[str]) -> dict[str, object]:
     options = SandboxOptions(writable=True, upper=upper, home=False, directory="/", user="0:0")
-    shown = MountOptions()
+    shown = MountOptions(apart=True)
     if os.geteuid() != 0:  # whoever is root inside is the user outside, and so owns everything
-        shown = MountOptions(uid=os.geteuid(), gid=os.getegid())
+        shown = shown._replace(uid=os.geteuid(), gid=os.getegid())
     with temporary_mount(repository, commit, options=shown) as tree:
         for number, command in enumerate(commands):
             status = run_in_tree(tree, ["/bin/sh", "-c", command], options, streams=_STREAMS)

@@ -66,6 +66,16 @@ class TreeNode(Node):
         self.retired = False
 
 
+class FileNode(Node):
+    """A file of a commit with a number of its own, in a mount that shows each of them `apart`."""
+
+    __slots__ = ("digest",)
+
+    def __init__(self, parent: Node | None, name: bytes, number: int, digest: Digest) -> None:
+        super().__init__(parent, name, number)
+        self.digest = digest
+
+
 class LinkNode(Node):
     """A symbolic link of the namespace itself."""
 

@@ -54,6 +54,8 @@ class MountOptions(NamedTuple):
     """Whether to show what a ref names as soon as it moves."""
     verify: bool = False
     """Check an object against its digest when it is opened first."""
+    apart: bool = False
+    """Give equal files inodes of their own, as is due below a writable layer; no option has it."""
 
 
 def parse_options(texts: Iterable[str]) -> MountOptions:

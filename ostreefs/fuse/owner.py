@@ -43,8 +43,9 @@ class OwnedNamespace(Namespace):
         leases: Leases | None = None,
         *,
         owner: Owner,
+        apart: bool = False,
     ) -> None:
-        super().__init__(repository, commit, leases)
+        super().__init__(repository, commit, leases, apart=apart)
         self._shown_owner = owner
 
     def lookup(self, parent: int, name: bytes) -> Found | None:

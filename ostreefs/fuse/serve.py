@@ -128,9 +128,9 @@ def _make_namespace(
     options: MountOptions, repository: Repository, commit: Digest | None, leases: Leases
 ) -> Namespace:
     if options.uid is None and options.gid is None:
-        return Namespace(repository, commit, leases)
+        return Namespace(repository, commit, leases, apart=options.apart)
     owner = Owner(options.uid, options.gid)
-    return OwnedNamespace(repository, commit, leases, owner=owner)
+    return OwnedNamespace(repository, commit, leases, owner=owner, apart=options.apart)
 
 
 def _make_session(

@@ -10,7 +10,9 @@ Numbers (inode numbers) need no table for what a commit holds except its directo
   inode in every commit and the index finds it again;
 - objects that share their `file_number` with another one get numbers of their own, with bit 61;
 - a directory, and a symbolic link that is no object, has a number below 2**61 that follows from
-  its parent's and its name. It is remembered for as long as the kernel knows it.
+  its parent's and its name. It is remembered for as long as the kernel knows it;
+- where files are shown `apart`, so has every file. An overlay takes names of one inode for one
+  file, and what is written to one of them would show in all files that were equal to it.
 
 Nothing here waits; every call takes one short snapshot of the index.
 """
@@ -26,6 +28,7 @@ from blake3 import blake3
 from ostreefs.fuse.listing import Listed, Listing, Resolve
 from ostreefs.fuse.nodes import (
     Attributes,
+    FileNode,
     Forgotten,
     Found,
     LinkNode,
@@ -73,16 +76,22 @@ class Namespace:
     """The whole of what one mount shows."""
 
     def __init__(
-        self, repository: Repository, commit: Digest | None, leases: Leases | None = None
+        self,
+        repository: Repository,
+        commit: Digest | None,
+        leases: Leases | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         """Show `commit`, on which the caller has a lease, or all commits when it is None.
 
         With `leases`, one is taken on each commit that somebody looks into, and held for as long
-        as the kernel knows its root.
+        as the kernel knows its root. With `apart`, equal files have numbers of their own.
         """
         self._repository = repository
         self._index = repository.index
         self._leases = leases
+        self._apart = apart
         self._leased: set[int] = {ROOT}
         self._trees = TreeCache(_CACHED_ENTRIES)
         self._collided: dict[Digest, int] = {}
@@ -249,8 +258,12 @@ class Namespace:
             return snapshot.find_holder(digest), file
 
     def _file(self, snapshot: Snapshot, number: int) -> tuple[Digest, File]:
-        if number & _COLLIDED_BIT and not number & _FILE_BIT:
-            digest = self._collided_digests.get(number)
+        if not number & _FILE_BIT:
+            if number & _COLLIDED_BIT:
+                digest = self._collided_digests.get(number)
+            else:
+                node = self._nodes.get(number)
+                digest = node.digest if isinstance(node, FileNode) else None
             encoded = None if digest is None else snapshot.find_file(digest)
             found = None if digest is None or encoded is None else (digest, encoded)
         else:
@@ -268,9 +281,9 @@ class Namespace:
 
     def xattrs(self, number: int) -> Xattrs:
         """The true extended attributes. Raises `StaleError`."""
-        if number & (_FILE_BIT | _COLLIDED_BIT):
+        node = None if number & (_FILE_BIT | _COLLIDED_BIT) else self._node(number)
+        if node is None or isinstance(node, FileNode):
             return self.file(number)[1].xattrs
-        node = self._node(number)
         if not isinstance(node, TreeNode):
             return ()
         with self._index.snapshot() as snapshot:
@@ -279,16 +292,15 @@ class Namespace:
     def identity(self, number: int) -> dict[bytes, bytes]:
         """The attributes that the mount makes up: object, content and commit in hex."""
         found: dict[bytes, bytes] = {}
-        if number & (_FILE_BIT | _COLLIDED_BIT):
+        is_object = bool(number & (_FILE_BIT | _COLLIDED_BIT))
+        node: Node | None = self._nodes[ROOT] if is_object else self._node(number)
+        if is_object or isinstance(node, FileNode):
             digest, file = self.file(number)
             found[b"user.ostreefs.object"] = digest.hex().encode()
             if isinstance(file, RegularFile):
                 found[b"user.ostreefs.content"] = file.content.hex().encode()
-            node: Node | None = self._nodes[ROOT]
-        else:
-            node = self._node(number)
-            if isinstance(node, TreeNode):
-                found[b"user.ostreefs.object"] = node.digest.hex().encode()
+        elif isinstance(node, TreeNode):
+            found[b"user.ostreefs.object"] = node.digest.hex().encode()
         while node is not None:
             if isinstance(node, TreeNode) and node.commit is not None:
                 found[b"user.ostreefs.commit"] = node.commit.hex().encode()
@@ -362,7 +374,7 @@ class Namespace:
         if number & (_FILE_BIT | _COLLIDED_BIT):
             raise NotADirectoryError(number)
         node = self._node(number)
-        if isinstance(node, LinkNode):
+        if isinstance(node, LinkNode | FileNode):
             raise NotADirectoryError(number)
         if isinstance(node, TreeNode) and node.commit is not None and number not in self._leased:
             self._lease(node, node.commit)
@@ -400,12 +412,21 @@ class Namespace:
                     child = TreeNode(node, name, self.new_number(node, name), digest)
                     self._given[child.number] = child
                 found.append(Found(name, self._node_attributes(snapshot, child), child))
+            elif digest in files and self._apart:
+                found.append(self._find_apart(node, entry, files[digest]))
             elif digest in files:
                 attributes = _file_attributes(numbers(digest), files[digest])
                 found.append(_new(Found, (name, attributes, None)))
             else:
                 raise ObjectMissingError("file", digest)
         return found
+
+    def _find_apart(self, parent: TreeNode, entry: TreeEntry, file: File) -> Found:
+        child = self.known_child(parent, entry.name)
+        if child is None:
+            number = self.new_number(parent, entry.name)
+            self._given[number] = child = FileNode(parent, entry.name, number, entry.digest)
+        return Found(entry.name, _file_attributes(child.number, file), child)
 
     def _file_numbers(self, snapshot: Snapshot) -> Callable[[Digest], int]:
         """What gives file objects their numbers."""
@@ -450,6 +471,8 @@ class Namespace:
         return node.parent.key != parent.key or node.name != name
 
     def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
+        if isinstance(node, FileNode):
+            return _file_attributes(node.number, self._file(snapshot, node.number)[1])
         if isinstance(node, TreeNode):
             head = _read_head(snapshot, node)
             return Attributes(

@@ -108,6 +108,31 @@ def target_of(namespace: Namespace, *names: bytes) -> bytes | None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_equal_files_apart(repository: Repository, kind: str) -> None:
+    file, _ = KINDS[kind]
+    content: Content = {b"x": file, b"y": file, b"d": {b"x": file}}
+    namespace = Namespace(repository, commit(repository, content), apart=True)
+    numbers = [number_of(namespace, *names) for names in ([b"x"], [b"y"], [b"d", b"x"])]
+    assert len({*numbers}) == 3
+    known = len(namespace)
+    for number in numbers:
+        assert namespace.attributes(number).number == number
+        assert namespace.file(number) == (file_digest(encode_file(file)), file)
+        assert namespace.xattrs(number) == file.xattrs
+        assert {b"user.ostreefs.object", b"user.ostreefs.commit"} <= {*namespace.identity(number)}
+        with pytest.raises(NotADirectoryError):
+            namespace.lookup(number, b"x")
+    assert number_of(namespace, b"y") == numbers[1]
+    listed = namespace.list_directory(ROOT).entries_from(0)
+    assert {found.attributes.number for _, found in listed} >= {*numbers[:2]}
+    namespace.forget(numbers[1], 2)
+    assert len(namespace) == known - 1
+    with pytest.raises(StaleError):
+        namespace.attributes(numbers[1])
+    assert number_of(namespace, b"y") == numbers[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_attributes_of_each_kind(show: Show, kind: str) -> None:
     file, (mode, size, major, minor) = KINDS[kind]
     namespace = show({b"x": file})

@@ -89,7 +89,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
         assert account.home is not None
         home = Path(account.home) / tmp_path.name
     output("mkdir", "-p", home / "source/usr", home / "mnt", account=account)
-    output("sh", "-c", f"echo old >{home}/source/usr/old", account=account)
+    output("sh", "-c", f"cd {home}/source/usr; echo old | tee old equal", account=account)
     ostreefs_output("--repo", home / "repo", "init", account=account)
     ostreefs_output(
         "--repo", home / "repo", "commit", "-b", "main", home / "source", account=account
@@ -118,6 +118,14 @@ def test_it_is_listed_and_taken_down(scene: Scene) -> None:
     ostreefs_output("umount", scene.at, account=scene.account)
     assert not is_mounted(scene.at)
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the daemon")
+
+
+def test_what_is_written_shows_in_one_of_equal_files(scene: Scene) -> None:
+    pid = scene.mount()
+    script = "cat equal; echo new >>old; echo; cat equal; rm equal; cat old; stat -c %h old"
+    said = output("sh", "-ec", f"cd {scene.at}/usr; {script}", account=scene.account)
+    assert said == b"old\n\nold\nold\nnew\n1\n"
+    kill(pid, signal.SIGTERM)
 
 
 def test_a_signal_takes_down_both(scene: Scene) -> None:

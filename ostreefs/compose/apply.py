@@ -19,6 +19,7 @@ from ostreefs.compose.architecture import check_architecture
 from ostreefs.compose.conflicts import Ledger
 from ostreefs.compose.deb import read_deb
 from ostreefs.compose.errors import ConflictError, PackageError, StepError
+from ostreefs.compose.owners import keep_owners
 from ostreefs.compose.rpm import TarOfRpm, read_rpm
 from ostreefs.compose.scratch import scratch_directory
 from ostreefs.compose.steps import Directory, Order, Overlay, PackageFile, Run
@@ -313,9 +314,19 @@ class Composer:
             upper = place / "upper"
             upper.mkdir()
             self._runner(commit, commands, upper)
-            modifiers = Modifiers() if os.geteuid() == 0 else Modifiers(0, 0)
-            layer = self._tree.read(Source("overlay", str(upper)), modifiers)
+            layer = self._read_changes(upper)
         self._tree.lay(layer, replace=True)
+
+    def _read_changes(self, upper: Path) -> Layer:
+        """Store what commands have changed, with the owners that are to be recorded."""
+        is_root = os.geteuid() == 0
+        modifiers = Modifiers() if is_root else Modifiers(0, 0)
+        layer = self._tree.read(Source("overlay", str(upper)), modifiers)
+        assert isinstance(layer, Layer)
+        if not is_root:
+            with self._repository.index.snapshot() as snapshot:
+                keep_owners(snapshot, self.batch, self._root, layer)
+        return layer
 
     def _finish_tree(self) -> None:
         made = self._tree.finish()

@@ -20,6 +20,7 @@ from tests.support.commands import (
     ordinary_user,
     ostreefs,
     ostreefs_output,
+    output,
 )
 from tests.support.debian import DebianTree
 from tests.support.mounts import wait_until
@@ -44,6 +45,10 @@ class Builder:
         done = self.run(*words, **arguments)
         assert done.returncode == 0, done
         return done.stdout.decode()
+
+    def shell(self, script: str) -> None:
+        """Run a script outside."""
+        output("sh", "-ec", script, account=self._account)
 
     def ls(self, revision: str) -> dict[str, Any]:
         return {i["path"]: i for i in json.loads(self("--json", "ls", "-R", revision, "/"))}
@@ -108,6 +113,29 @@ def test_what_commands_change(builder: Builder) -> None:
     again = json.loads(builder("--json", "compose", "--recipe-of=mine", "-b", "again"))
     assert again["root"] == json.loads(builder("--json", "show", "mine"))["root"]
     assert builder.mounts() == []
+
+
+def test_owners_of_what_commands_change(builder: Builder) -> None:
+    """As an ordinary user, too, what somebody else has in the tree stays theirs."""
+    owned = builder.repository.with_name("owned")
+    builder.shell(
+        f"mkdir -p {owned}/shared {owned}/anew; cd {owned}; echo a | tee grown replaced equal"
+    )
+    builder(
+        "compose", "-b", "base", "os", f"--dir={owned}=>/owned", "--owner-uid=7", "--owner-gid=8"
+    )
+    builder(
+        *("compose", "-b", "mine", "base"),
+        "--run=cd /owned; echo more >>grown; rm replaced; ln -s grown replaced; chmod 600 grown",
+        "--run=cd /owned; touch new shared/new; rmdir anew; mkdir anew; cat equal >new",
+    )
+    after = builder.ls("mine")
+    theirs = {path for path, item in after.items() if (item["uid"], item["gid"]) == (7, 8)}
+    assert theirs == {"/owned", "/owned/equal", "/owned/grown", "/owned/shared"}
+    assert after["/owned/grown"]["mode"].endswith("0600")
+    assert builder("cat", "mine", "/owned/grown", "/owned/new") == "a\nmore\na\n"
+    assert {(item["uid"], item["gid"]) for item in after.values()} == {(0, 0), (7, 8)}
+    builder("fsck")
 
 
 def test_a_command_that_fails(builder: Builder) -> None:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Owners of what commands of an ordinary user change. Metadata alone: no file is opened.
+
+Such a user is root in a sandbox in which nobody else is: all files are root's there, and chown(2)
+to anyone else fails. So a file that a command has changed says nothing about its owner, who is
+the one that the tree had before; what is new is root's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ostreefs_store.layer import Layer
+
+if TYPE_CHECKING:
+    from ostreefs_store.batch import Batch
+    from ostreefs_store.index import Snapshot
+    from ostreefs_store.model import Digest
+
+
+def keep_owners(snapshot: Snapshot, batch: Batch, below: Digest, layer: Layer) -> None:
+    """Give what lies over files and directories of a tree their owners.
+
+    A directory that was made anew, and a file that is of another type, are new.
+    """
+    pending = [(layer, below)]
+    while pending:
+        directory, digest = pending.pop()
+        tree = batch.read_tree(snapshot, digest)
+        if directory.head is not None:
+            directory.head = msgspec.structs.replace(directory.head, uid=tree.uid, gid=tree.gid)
+        for entry in tree.entries:
+            item = directory.entries.get(entry.name)
+            if isinstance(item, Layer) and entry.is_tree and not item.opaque:
+                pending.append((item, entry.digest))
+            elif isinstance(item, bytes) and not entry.is_tree:
+                directory.entries[entry.name] = _with_owner(snapshot, batch, item, entry.digest)
+
+
+def _with_owner(snapshot: Snapshot, batch: Batch, digest: Digest, before: Digest) -> Digest:
+    """A file object with the owner of another one of its type."""
+    file, old = batch.read_file(snapshot, digest), batch.read_file(snapshot, before)
+    if type(file) is not type(old):
+        return digest
+    return batch.add_twin(
+        snapshot, msgspec.structs.replace(file, uid=old.uid, gid=old.gid), digest
+    )

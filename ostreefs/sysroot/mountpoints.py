@@ -3,7 +3,8 @@
 
 What a release lacks of them is added to it as a derived commit, whose parent is the release. The
 same release always makes the same commit, which takes no more room than the records of two
-directories.
+directories. With them comes the link ``/ostree``, by which the running system reaches its sysroot:
+a boot mounts the physical root at ``/sysroot``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ostreefs.sysroot.errors import MountPointError
 from ostreefs_store.batch import Batch
-from ostreefs_store.codec import read_file
+from ostreefs_store.codec import encode_file, file_digest, read_file
 from ostreefs_store.committing.commit import Message, Target, write_commit
 from ostreefs_store.errors import ObjectMissingError
 from ostreefs_store.model import Symlink, Tree, TreeEntry
@@ -30,6 +31,9 @@ MOUNT_POINTS = {
 }
 """Name -> the mode of one that is made."""
 
+_LINK = (b"ostree", b"sysroot/ostree")
+"""Name and target of the link."""
+
 _OURS = {b"dev", b"proc", b"run", b"sys", b"sysroot", b"var"}
 """Those that a boot mounts on without following a symbolic link."""
 
@@ -39,13 +43,16 @@ STEPS = "ostreefs.steps"
 
 
 def find_missing(snapshot: Snapshot, root: Digest) -> list[bytes]:
-    """The mount points that a tree lacks. Raises `MountPointError` for a file in such a place."""
+    """The mount points that a tree lacks, and the link.
+
+    Raises `MountPointError` for a file in the place of a mount point.
+    """
     present = {entry.name: entry for entry in read_tree_object(snapshot, root).entries}
     for name in MOUNT_POINTS:
         entry = present.get(name)
         if entry is not None and not entry.is_tree and not _may_be_link(snapshot, entry):
             raise MountPointError(b"/" + name)
-    return [name for name in MOUNT_POINTS if name not in present]
+    return [name for name in (*MOUNT_POINTS, _LINK[0]) if name not in present]
 
 
 def _may_be_link(snapshot: Snapshot, entry: TreeEntry) -> bool:
@@ -55,9 +62,8 @@ def _may_be_link(snapshot: Snapshot, entry: TreeEntry) -> bool:
     return entry.name not in _OURS and isinstance(read_file(encoded), Symlink)
 
 
-def with_directories(tree: Tree, names: list[bytes], empty: dict[int, Digest]) -> Tree:
-    """A directory with more of them; `empty` has the empty tree of each mode. Pure."""
-    added = [TreeEntry(name, True, empty[MOUNT_POINTS[name]]) for name in names]
+def with_entries(tree: Tree, added: list[TreeEntry]) -> Tree:
+    """A directory with more in it. Pure."""
     entries = sorted([*tree.entries, *added], key=lambda entry: entry.name)
     return Tree(tree.mode, tree.uid, tree.gid, tree.xattrs, tuple(entries))
 
@@ -74,11 +80,20 @@ def add_mount_points(repository: Repository, release: Digest) -> Digest:
         if not missing:
             return release
         top = read_tree_object(snapshot, commit.root)
-        empty = {
-            mode: batch.add_tree(snapshot, Tree(mode, top.uid, top.gid, (), ()))
-            for mode in {MOUNT_POINTS[name] for name in missing}
-        }
-        root = batch.add_tree(snapshot, with_directories(top, missing, empty))
+        added = [_make_entry(snapshot, batch, top, name) for name in missing]
+        root = batch.add_tree(snapshot, with_entries(top, added))
     metadata = {**commit.metadata, RELEASE: release.hex(), STEPS: "mountpoints"}
     message = Message(commit.subject, commit.body, commit.timestamp, metadata)
     return write_commit(repository, batch, root, message, Target(None, release))[0]
+
+
+def _make_entry(snapshot: Snapshot, batch: Batch, top: Tree, name: bytes) -> TreeEntry:
+    """An entry of the root that is made: it belongs to whom the root does."""
+    if name in MOUNT_POINTS:
+        empty = Tree(MOUNT_POINTS[name], top.uid, top.gid, (), ())
+        return TreeEntry(name, True, batch.add_tree(snapshot, empty))
+    encoded = encode_file(Symlink(top.uid, top.gid, (), _LINK[1]))
+    digest = file_digest(encoded)
+    if snapshot.find_file(digest) is None:
+        batch.files[digest] = encoded
+    return TreeEntry(name, False, digest)

@@ -486,10 +486,10 @@ def test_diff(admin: Admin) -> None:
     admin("deploy", "demo/stable")
     assert "A    /sysroot\n" in admin("diff")
     paths = [item["path"] for item in admin.json("diff", "0")["changes"]]
-    assert paths == [
-        f"/{name}"
-        for name in ["boot", "dev", "home", "proc", "run", "sys", "sysroot", "tmp", "var"]
-    ]
+    added = ["boot", "dev", "home", "ostree", "proc", "run", "sys", "sysroot", "tmp", "var"]
+    assert paths == [f"/{name}" for name in added]
+    path = state_of(admin.sysroot).deployments[0].path
+    assert os.readlink(path / "ostree") == "sysroot/ostree"
 
 
 def test_lost_order(admin: Admin) -> None:

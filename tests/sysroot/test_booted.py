@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Which deployment runs: by the inode that is mounted as the root, or by the command line."""
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 from ostreefs.sysroot.booted import find_booted, read_command_line
 from ostreefs.sysroot.deploy import Request, deploy
-from ostreefs.sysroot.layout import Sysroot
+from ostreefs.sysroot.layout import Sysroot, open_sysroot
 from ostreefs.sysroot.session import changing
+from tests.support.commands import run
+from tests.support.crash import call_in_child
 from tests.support.sysroots import commit_release, state_of
 
 
@@ -55,19 +58,22 @@ def test_without_a_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_root_that_runs(sysroot: Sysroot, names: tuple[str, ...]) -> None:
-    """A process whose root it is sees the sysroot from within."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read)
-        fd = os.open(sysroot.root, os.O_RDONLY | os.O_DIRECTORY)
-        os.chroot(sysroot.deployment(names[1]))
-        os.fchdir(fd)
-        found = find_booted(Sysroot(Path()), names)
-        os.write(write, (found or "-").encode())
-        os._exit(0)
-    os.close(write)
-    with open(read) as file:
-        assert file.read() == names[1]
-    os.waitpid(pid, 0)
+def test_from_within(sysroot: Sysroot, names: tuple[str, ...]) -> None:
+    """A process whose root is a deployment, as a boot makes it, finds the sysroot and itself."""
+
+    def look() -> tuple[tuple[str, ...], str | None, str | None]:
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.unshare(_NEW_MOUNTS) == 0
+        run("mount", "--make-rprivate", "/")
+        deployment = sysroot.deployment(names[1])
+        run("mount", "--bind", deployment, deployment)
+        assert run("mount", "--bind", sysroot.root, deployment / "sysroot").returncode == 0
+        os.chroot(deployment)
+        os.chdir("/")
+        state = state_of(open_sysroot(Path("/")))
+        return state.names, state.roles.booted, state.roles.rollback
+
+    assert call_in_child(look) == (names, names[1], names[1])
+
+
+_NEW_MOUNTS = 0x00020000

@@ -120,7 +120,7 @@ class LiveMount:
                 try:
                     await self.switch(ref)
                     complaint = ""
-                except StoreError as error:
+                except (StoreError, OSError) as error:
                     if str(error) != complaint:  # said once
                         log.warning("cannot follow %s: %s", ref, error)
                     complaint = str(error)
@@ -159,7 +159,7 @@ class LiveMount:
             return names
         try:
             return self._namespace.passing_names()
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             log.warning("cannot forget what was shown before: %s", error)
             return []
 
@@ -179,8 +179,13 @@ class LiveMount:
             task_status.started()
             async with trio.open_nursery() as nursery:
                 while True:
-                    connection, _ = await listener.accept()
-                    nursery.start_soon(self._serve, connection)
+                    try:
+                        connection, _ = await listener.accept()
+                    except OSError as error:  # no descriptor is left at the moment
+                        log.warning("cannot take a request to switch: %s", error)
+                        await trio.sleep(_MOMENT)
+                    else:
+                        nursery.start_soon(self._serve, connection)
 
     async def _serve(self, connection: trio.socket.SocketType) -> None:
         with connection, suppress(OSError), trio.move_on_after(control.PATIENCE):
@@ -212,6 +217,8 @@ class LiveMount:
             return {"commit": (await self.switch(revision)).hex()}
         except StoreError as error:
             return {"error": str(error), "hint": error.hint}
+        except OSError as error:
+            return {"error": str(error)}
 
 
 async def take_address(listener: trio.socket.SocketType, address: bytes) -> None:

@@ -28,10 +28,17 @@ class MappedIndex:
         self._limit = limit
 
     def trim(self) -> bool:
-        """Give back all of it if files that are mapped take more than may stay; whether it did."""
-        if mapped_bytes() <= self._limit:
+        """Give back all of it if files that are mapped take more than may stay; whether it did.
+
+        Where it cannot be seen how much that is, because this process may not open one more file,
+        nothing is given back: that is no reason to end.
+        """
+        try:
+            if mapped_bytes() <= self._limit:
+                return False
+            self.give_back()
+        except OSError:
             return False
-        self.give_back()
         return True
 
     def give_back(self) -> None:

@@ -39,8 +39,13 @@ class OpenFiles:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._count = 0
         self._known: dict[int, OpenFile] = {}
         self._unused: OrderedDict[int, OpenFile] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many descriptors are open."""
+        return self._count
 
     def take(self, number: int) -> OpenFile | None:
         """One more user of a file that is still open; None where it has to be opened."""
@@ -56,8 +61,15 @@ class OpenFiles:
         return file
 
     def add(self, number: int, fd: int, size: int) -> OpenFile:
-        """A file that was opened; from now on `fd` is ours to close."""
+        """A file that was opened; from now on `fd` is ours to close.
+
+        Who opened the same one in the meantime keeps what he has.
+        """
+        known = self._known.get(number)
+        if known is not None:
+            self._drop(known)
         file = self._known[number] = OpenFile(number, fd, size)
+        self._count += 1
         return file
 
     def give_back(self, file: OpenFile) -> None:
@@ -66,7 +78,7 @@ class OpenFiles:
         if file.users:
             return
         if self._known.get(file.number) is not file:
-            os.close(file.fd)
+            self._close(file)
             return
         self._unused[file.number] = file
         if len(self._unused) > self._limit:
@@ -84,4 +96,8 @@ class OpenFiles:
         del self._known[file.number]
         if file.users == 0:
             del self._unused[file.number]
-            os.close(file.fd)
+            self._close(file)
+
+    def _close(self, file: OpenFile) -> None:
+        self._count -= 1
+        os.close(file.fd)

@@ -49,6 +49,9 @@ _READ_AHEAD = 2 << 20
 _UNUSED_FILES = 16384
 """Object files that stay open for whoever opens them next, if this process may open as many."""
 
+_RESERVED = 64
+"""Descriptors that are left for the process itself: index, leases, whoever asks for a switch."""
+
 _MAPPED = 32 << 20
 """Bytes of files that may stay mapped; ten of them are programs and libraries.
 
@@ -92,6 +95,7 @@ class Operations:
         self._namespace = namespace
         self._listings: dict[int, tuple[int, Listing]] = {}
         may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._files_max = max(may_open - _RESERVED, may_open // 2)
         self._files = OpenFiles(min(_UNUSED_FILES, may_open * 3 // 4))
         self._handles: dict[int, OpenFile] = {}
         self._last_handle = _EMPTY
@@ -196,6 +200,8 @@ class Operations:
         return self._verify(number, fd, holder, file)
 
     def _open_object(self, holder: Digest, file: RegularFile) -> int:
+        if len(self._files) >= self._files_max and not self._files.close_unused():
+            raise OSError(errno.EMFILE, "too many files of the mount are open")
         try:
             return self._objects.open_checked(holder, file)
         except OSError as error:

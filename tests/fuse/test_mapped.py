@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The map of the index takes no more memory than it may."""
 
+import os
+import resource
 from pathlib import Path
 
 from ostreefs.fuse.mapped import MappedIndex, mapped_bytes
@@ -32,3 +34,15 @@ def test_what_was_read_is_given_back_and_can_be_read_again(tmp_path: Path) -> No
         assert MappedIndex(repository.index.path, 0).trim()
         assert mapped_bytes() - before < RECORDS * SIZE // 8
         assert read_all(repository) == RECORDS * SIZE
+
+
+def test_what_cannot_be_measured_stays(tmp_path: Path) -> None:
+    index = MappedIndex(init_repository(tmp_path / "repo") / "index", 0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        assert not index.trim()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -44,6 +44,23 @@ def test_one_descriptor_for_all_who_have_a_file_open(files: OpenFiles, path: Pat
     assert files.take(NUMBER) is None
 
 
+def test_opened_by_two_at_the_same_time(files: OpenFiles, path: Path) -> None:
+    """As when both wait for the content to be verified, and one is done with it before."""
+    first = files.add(NUMBER, os.open(path, os.O_RDONLY), 7)
+    files.give_back(first)
+    second = files.add(NUMBER, os.open(path, os.O_RDONLY), 7)
+    assert not is_open(first.fd) or first.fd == second.fd
+    third = files.add(NUMBER, os.open(path, os.O_RDONLY), 7)
+    assert len(files) == 2
+    files.give_back(second)
+    files.give_back(third)
+    assert len(files) == 1
+    assert files.close_unused()
+    assert len(files) == 0
+    assert not is_open(second.fd)
+    assert not is_open(third.fd)
+
+
 def test_few_are_kept(files: OpenFiles, path: Path) -> None:
     made = [files.add(number, os.open(path, os.O_RDONLY), 7) for number in range(5)]
     for file in made:

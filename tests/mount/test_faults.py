@@ -4,17 +4,20 @@
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ostreefs_store.model import Digest
 from ostreefs_store.repository import Repository
-from tests.support.commands import OURSELVES, command, complaint, ostreefs, run
+from tests.support.commands import OURSELVES, command, complaint, ostreefs, ostreefs_output, run
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
 from tests.support.mounts import (
     Mounted,
@@ -314,3 +317,35 @@ def test_damage_is_found_when_a_file_is_opened(tmp_path: Path, size: int) -> Non
         stored.write_bytes(content)
         assert (mount.path / "file").read_bytes() == content, "nothing of it was cached"
         mount.expect(f"{stored.parent.name}{stored.name} is corrupt: content differs")
+
+
+def test_more_files_open_than_it_may_have(tmp_path: Path) -> None:
+    """Whoever opens too many is told so; everybody else, and a switch, goes on as before."""
+    allowed = 120
+    for number in range(allowed):
+        write(tmp_path / f"source/{number}", b"%d" % number)
+    repository = init_repository(tmp_path / "repo")
+    commit_directory(repository, tmp_path / "source")
+    write(tmp_path / "source/new", b"new")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -n {allowed}; exec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    account = replace(OURSELVES, python=str(python))
+    opened: list[int] = []
+    with mounted_in_background(repository, "main", at=tmp_path / "mnt", account=account) as mount:
+        mount.expect("too many files of the mount are open")
+        paths = [mount.path / str(number) for number in range(allowed)]
+        with pytest.raises(OSError, match="Too many open files"):
+            opened.extend(os.open(path, os.O_RDONLY) for path in paths)
+        assert len(opened) >= allowed // 2 - 5
+        # What looks at the memory and what gives it back in a pause must live with that, too.
+        for _ in range(3):
+            assert os.listdir(mount.path)
+            for path in paths:
+                path.stat()
+        commit_directory(repository, tmp_path / "source")
+        ostreefs_output("switch", mount.path, "main")
+        for number, fd in enumerate(opened):
+            assert os.read(fd, 100) == b"%d" % number
+            os.close(fd)
+        assert (mount.path / "new").read_bytes() == b"new"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -93,7 +94,7 @@ class Listing:
         if self._failure is not None:
             raise self._failure
         try:
-            self._known.extend(islice(self._source, missing))
+            self._known.extend(islice(self._source, min(missing, sys.maxsize)))
         except Exception as error:
             self._failure = error
             raise

@@ -312,7 +312,7 @@ def _read_cached(fd: int, buffer: memoryview, offset: int) -> int:
     except BlockingIOError:
         return -1
     except OSError as error:
-        if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:
+        if error.errno in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
             return -1
         raise
 

@@ -55,6 +55,7 @@ class Opcode(IntEnum):
     RELEASEDIR = 29
     CREATE = 35
     DESTROY = 38
+    IOCTL = 39
     BATCH_FORGET = 42
     FALLOCATE = 43
     READDIRPLUS = 44

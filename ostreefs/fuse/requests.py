@@ -51,6 +51,9 @@ _CHANGES = (
 )
 
 
+_ERRNO_END = 512
+"""The kernel's own, which are never told to programs, begin here."""
+
 _USUAL_ROOM = 32 << 10
 """The buffer with which C libraries list directories."""
 
@@ -93,6 +96,7 @@ class Requests:
             Opcode.LISTXATTR: self._listxattr,
             Opcode.STATFS: self._statfs,
             Opcode.DESTROY: self._destroy,
+            Opcode.IOCTL: self._ioctl,
             **dict.fromkeys(_CHANGES, self._refuse),
         }
 
@@ -204,6 +208,10 @@ class Requests:
     def _destroy(self, node: int, request: bytes) -> bytes:
         return b""
 
+    def _ioctl(self, node: int, request: bytes) -> bytes:
+        """As the kernel's own filesystems say it: programs ask so whether this is a terminal."""
+        raise Refused(errno.ENOTTY)
+
     def _refuse(self, node: int, request: bytes) -> bytes:
         raise Refused(errno.EROFS)
 
@@ -216,7 +224,11 @@ def _format_opened(handle: int) -> bytes:
 
 
 def errno_of(kind: int, error: Exception) -> int:
-    """What to answer when a handler raised an error; what is wrong is said in the log."""
+    """What to answer when a handler raised an error; what is wrong is said in the log.
+
+    ENOSYS would mean that this kind of request is never to be sent again, and what the kernel
+    does not take for an errno it would not take for an answer.
+    """
     if isinstance(error, Refused):
         return error.errno
     if isinstance(error, StaleError):
@@ -231,6 +243,7 @@ def errno_of(kind: int, error: Exception) -> int:
     if isinstance(error, OSError):
         log.error("%s: %s", name, error)
         DAMAGE.note(f"{name}: {error}")
-        return error.errno or errno.EIO
+        number = error.errno or errno.EIO
+        return number if 0 < number < _ERRNO_END and number != errno.ENOSYS else errno.EIO
     log.error("bug in %s", name, exc_info=error)
     return errno.EIO

@@ -161,21 +161,24 @@ class Session:
             await trio.lowlevel.wait_readable(self._channel)
 
     def _answer(self, request: bytes, nursery: trio.Nursery) -> None:
+        if len(request) < protocol.BODY:
+            log.error("a request of %d bytes is too short", len(request))
+            return
         _, kind, unique, node, user, *_ = protocol.REQUEST.unpack_from(request)
         handler = self._handlers.get(kind)
         if handler is None:
-            self._write(protocol.format_error(unique, errno.ENOSYS))
+            self._refuse(kind, unique, errno.ENOSYS)
             return
         if self._allowed is not None and kind in _ADMITTING and user not in self._allowed:
-            self._write(protocol.format_error(unique, errno.EACCES))
+            self._refuse(kind, unique, errno.EACCES)
             return
         try:
             payload = handler(node, request)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the mount stays up
-            self._write(protocol.format_error(unique, errno_of(kind, error)))
+            self._refuse(kind, unique, errno_of(kind, error))
             return
         if type(payload) is bytes:
-            self._write(protocol.format_answer(unique, payload))
+            self._write(unique, protocol.format_answer(unique, payload))
         elif isinstance(payload, Later):
             self._pending += 1
             nursery.start_soon(self._answer_later, kind, unique, payload)
@@ -191,22 +194,30 @@ class Session:
                 later.fail()
                 raise
         except Exception as error:  # noqa: BLE001 -- whatever it is, the mount stays up
-            self._write(protocol.format_error(unique, errno_of(kind, error)))
+            self._refuse(kind, unique, errno_of(kind, error))
         else:
             self._send(unique, payload)
         finally:
             self._pending -= 1
 
     def _send(self, unique: int, payload: bytes | memoryview) -> None:
-        self._write(protocol.format_header(unique, len(payload)), payload)
+        self._write(unique, protocol.format_header(unique, len(payload)), payload)
 
-    def _write(self, *answer: bytes | memoryview) -> None:
+    def _refuse(self, kind: int, unique: int, number: int) -> None:
+        if kind not in _UNANSWERED:
+            self._write(unique, protocol.format_error(unique, number))
+
+    def _write(self, unique: int, *answer: bytes | memoryview) -> None:
+        """Whoever asked gets an answer, or he would wait for ever: EIO when it is not this one."""
         try:
             os.writev(self._channel, answer)
         except OSError as error:
             # ENOENT: nobody waits for it any more, whoever asked was killed.
-            if error.errno not in _NOBODY_WAITS:
-                log.error("cannot answer: %s", error)  # noqa: TRY400 -- expected, one line
+            if error.errno in _NOBODY_WAITS:
+                return
+            log.error("cannot answer: %s", error)  # noqa: TRY400 -- expected, one line
+            with suppress(OSError):  # where the kernel has taken it for one that failed
+                os.write(self._channel, protocol.format_error(unique, errno.EIO))
 
     def _greet(self, node: int, request: bytes) -> Payload:
         greeting = protocol.parse_greeting(request)
@@ -229,6 +240,9 @@ _ADMITTING = {
     Opcode.STATFS,
 }
 """The requests for which it matters who asks; with the others somebody goes on who was let in."""
+
+_UNANSWERED = {Opcode.FORGET, Opcode.BATCH_FORGET}
+"""The requests after which the kernel expects nothing."""
 
 _FEATURES = (
     Feature.ASYNC_READ

@@ -266,6 +266,8 @@ class Namespace:
                 digest = node.digest if isinstance(node, FileNode) else None
             encoded = None if digest is None else snapshot.find_file(digest)
             found = None if digest is None or encoded is None else (digest, encoded)
+        elif number >> FILE_NUMBER_BITS != 1:
+            found = None  # a server of NFS passes on whatever its clients make up
         else:
             found = snapshot.find_by_number(number ^ _FILE_BIT)
             if found is not None and snapshot.has_collision(found[0]):

@@ -136,8 +136,41 @@ async def test_what_is_not_known(requests: Requests) -> None:
             assert await kernel.ask(kind, ROOT, bytes(64)) == (errno.ENOSYS, b"")
 
 
+async def test_ioctls_are_for_terminals(requests: Requests) -> None:
+    async with serving(requests) as kernel:
+        assert await kernel.ask(Opcode.IOCTL, ROOT, bytes(32)) == (errno.ENOTTY, b"")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, 0, 512, 1 << 40, -errno.EIO])
+async def test_what_the_kernel_would_not_take_for_an_errno(
+    requests: Requests, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    """By ENOSYS it would learn that there are no symbolic links; to others it does not listen."""
+
+    def fail(node: int, request: bytes) -> bytes:
+        raise OSError(number, "odd")
+
+    requests.handlers[Opcode.READLINK] = fail
+    async with serving(requests) as kernel:
+        assert await kernel.ask(Opcode.READLINK, ROOT) == (errno.EIO, b"")
+    assert "odd" in caplog.text
+
+
+async def test_answers_that_cannot_be_sent(
+    requests: Requests, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody waits all the same."""
+    requests.handlers[Opcode.READLINK] = lambda *_: bytes(8 << 20)  # more than the socket takes
+    async with serving(requests) as kernel:
+        assert await kernel.ask(Opcode.READLINK, ROOT) == (errno.EIO, b"")
+        assert (await kernel.ask(Opcode.STATFS, ROOT))[0] == 0
+    assert "cannot answer: [Errno 90] Message too long" in caplog.text
+
+
 async def test_what_is_to_be_forgotten_is_not_answered(requests: Requests) -> None:
     async with serving(requests) as kernel:
+        kernel.send(Opcode.FORGET, 5)  # too short
+        kernel.send(Opcode.BATCH_FORGET, 0, struct.pack("=IIQ", 1, 0, 5))
         kernel.send(Opcode.FORGET, 5, struct.pack("=Q", 1))
         kernel.send(Opcode.BATCH_FORGET, 0, struct.pack("=IIQQ", 1, 0, 5, 1))
         error, _ = await kernel.ask(Opcode.GETATTR, ROOT, bytes(16))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ostreefs.cli.arguments import UsageError, parse_id
@@ -18,10 +19,11 @@ from ostreefs.compose.recipe import Recipe, format_recipe, parse_recipe
 from ostreefs.compose.steps import (
     ON_CONFLICT,
     Order,
-    PackageFile,
     Run,
+    parse_command,
     parse_directory,
     parse_overlay,
+    parse_package,
 )
 from ostreefs.text import format_size
 from ostreefs_store.batch import BatchSource
@@ -49,9 +51,9 @@ _STEPS: dict[str, tuple[str, Callable[[str], Step], str]] = {
         "lay this commit, or what it has at SUBPATH, over what there is",
     ),
     "--dir": ("DIR[=>DEST]", parse_directory, "lay a directory on the disk over what there is"),
-    "--deb": ("FILE", lambda text: PackageFile("deb", text), "unpack a Debian package"),
-    "--rpm": ("FILE", lambda text: PackageFile("rpm", text), "unpack an rpm package"),
-    "--run": ("CMD", Run, "run a shell command inside, and keep what it changes"),
+    "--deb": ("FILE", partial(parse_package, "deb"), "unpack a Debian package"),
+    "--rpm": ("FILE", partial(parse_package, "rpm"), "unpack an rpm package"),
+    "--run": ("CMD", parse_command, "run a shell command inside, and keep what it changes"),
 }
 
 

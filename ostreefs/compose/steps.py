@@ -98,7 +98,7 @@ def parse_overlay(text: str) -> Overlay:
         return Overlay(revision, "/", dest or "/")
     if not subpath:
         raise ValueError("nothing follows the ':'")
-    subpath = _absolute(subpath)
+    subpath = check_path(subpath)
     return Overlay(revision, subpath, dest or subpath)
 
 
@@ -108,6 +108,20 @@ def parse_directory(text: str) -> Directory:
     if not path:
         raise ValueError("it names no directory")
     return Directory(path, dest or "/")
+
+
+def parse_package(kind: Literal["deb", "rpm"], text: str) -> PackageFile:
+    """The step of ``--deb`` or ``--rpm``. Raises `ValueError` with a reason."""
+    if not text:
+        raise ValueError("it names no file")
+    return PackageFile(kind, text)
+
+
+def parse_command(text: str) -> Run:
+    """The step of ``--run``. Raises `ValueError` with a reason."""
+    if not text:
+        raise ValueError("there is no command")
+    return Run(text)
 
 
 def format_overlay(step: Overlay) -> str:

@@ -12,8 +12,10 @@ from ostreefs.compose.steps import (
     PackageFile,
     Run,
     format_overlay,
+    parse_command,
     parse_directory,
     parse_overlay,
+    parse_package,
 )
 
 WHOLE = Recipe(
@@ -95,7 +97,7 @@ def test_overlays(text: str, step: Overlay) -> None:
     assert parse_overlay(format_overlay(step)) == step
 
 
-@pytest.mark.parametrize("text", ["", ":/usr", "a:", "a=>", "a=>/x/../y", "=>/x"])
+@pytest.mark.parametrize("text", ["", ":/usr", "a:", "a=>", "a=>/x/../y", "=>/x", "a:/../b=>/c"])
 def test_what_is_no_overlay(text: str) -> None:
     with pytest.raises(ValueError, match=r"names no|follows|leads upwards"):
         parse_overlay(text)
@@ -106,3 +108,12 @@ def test_directories() -> None:
     assert parse_directory("a") == Directory("a")
     with pytest.raises(ValueError, match="names no"):
         parse_directory("=>/b")
+
+
+def test_packages_and_commands() -> None:
+    assert parse_package("rpm", "a") == PackageFile("rpm", "a")
+    assert parse_command(" ") == Run(" ")
+    with pytest.raises(ValueError, match="names no file"):
+        parse_package("deb", "")
+    with pytest.raises(ValueError, match="no command"):
+        parse_command("")

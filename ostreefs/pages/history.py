@@ -203,11 +203,13 @@ def _describe(build: ShownBuild) -> str:
 
 
 def _find_dates(oldest_first: Sequence[ShownBuild]) -> list[Tick]:
-    """Dates at even distances, each in the middle of its column."""
+    """Dates at even distances, each in the middle of its column; of a single day the times."""
     count = len(oldest_first)
     wanted = min(_DATES, count)
     places = sorted({(2 * n + 1) * count // (2 * wanted) for n in range(wanted)})
+    days = {build.date[:10] for build in oldest_first}
+    shown = slice(10) if len(days) > 1 else slice(11, None)
     return [
-        Tick(oldest_first[place].date[:10], round((place + 0.5) / count * 100, 2))
+        Tick(oldest_first[place].date[shown], round((place + 0.5) / count * 100, 2))
         for place in places
     ]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The page of a history: whole, escaped, and with what it is about."""
 
+import json
 import os
 from pathlib import Path
 
+from ostreefs.text import format_time
 from tests.pages.markup import check_page
 from tests.support.bisections import INJECTION
 from tests.support.builds import Builder
@@ -61,6 +63,15 @@ def test_a_parent_that_is_not_shown_is_no_link(repository: Path) -> None:
     page = ostreefs_output("--repo", repository, "history", "main", "-n1", "--html=-").decode()
     markup = check_page(page)
     assert len(markup.ids) == 1
+
+
+def test_builds_of_one_day_have_times(repository: Path) -> None:
+    words = ("--repo", repository, "history", "main", "-n1")
+    [build] = json.loads(ostreefs_output("--json", *words))
+    date = format_time(build["timestamp"])
+    markup = check_page(ostreefs_output(*words, "--html=-").decode())
+    assert f"1 build, {date[:10]}" in markup.texts
+    assert date[11:16] in markup.texts
 
 
 def test_no_builds(repository: Path) -> None:

@@ -49,7 +49,7 @@ class ShownBuild(NamedTuple):
     date: str
     version: str
     names: Sequence[str]
-    metadata: list[tuple[str, str]]
+    metadata: list[tuple[str, list[str]]]
     parents: list[tuple[str, bool]]
     """Each with whether it is on the page, too."""
     size: int
@@ -120,12 +120,12 @@ def _show(build: Build, history: History, picture: lines.Picture, here: set[str]
     return ShownBuild(
         id=digest.hex(),
         subject=commit.subject or "(no subject)",
-        body=commit.body.strip("\n").expandtabs().splitlines(),
+        body=_split(commit.body),
         timestamp=commit.timestamp,
         date=format_time(commit.timestamp)[:16],
         version=str(commit.metadata.get("version", "")),
         names=history.names.get(digest, ()),
-        metadata=[(key, str(value)) for key, value in sorted(commit.metadata.items())],
+        metadata=[(key, _split(str(value))) for key, value in sorted(commit.metadata.items())],
         parents=[(parent.hex(), parent.hex() in here) for parent in parents],
         size=history.uses[digest].total.bytes,
         growth=stats.growth,
@@ -141,6 +141,10 @@ def _show(build: Build, history: History, picture: lines.Picture, here: set[str]
         problems=[each.problem for each in build.packages if each.problem is not None],
         picture=picture,
     )
+
+
+def _split(text: str) -> list[str]:
+    return text.strip("\n").expandtabs().splitlines()
 
 
 def _show_changes(changes: Sequence[Change]) -> Iterator[ShownChange]:

@@ -30,7 +30,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subject=INJECTION,
         body=f"{INJECTION}\n\nsecond \x1b[31m\tline",
         parents=[first],
-        metadata={"<k>": INJECTION, "version": "<2>"},
+        metadata={"<k>": INJECTION, "steps": "one =\n\n  two\n", "version": "<2>"},
     )
     side = builder.build(files | {"side": b"1"}, parents=[first], subject="Side", ref="side")
     builder.build(files, subject="\u202eMerge", parents=[hostile, side], ref="main")

@@ -28,6 +28,7 @@ def test_what_others_wrote_is_text(page: Path) -> None:
     assert "/a<img src=x onerror=alert(1)>.txt" in markup.texts
     assert "<i>new</i>" in markup.texts
     assert "<k>" in markup.texts
+    assert {"one =", "two"} <= {*markup.texts}
     assert "<2>" in markup.texts
 
 

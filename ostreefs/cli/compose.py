@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,9 @@ _RECIPE_KEY = "compose.recipe"
 _SUBJECT_STEPS = 3
 _SUBJECT_STEP = 60
 """Characters of one step that a subject shows."""
+
+_ID = re.compile(r"^([0-9a-f]{12})[0-9a-f]{52}(?![^:^])", re.ASCII)
+"""A commit's whole id, as recipes have it; what may follow is a subpath or an ancestor."""
 
 _STEPS: dict[str, tuple[str, Callable[[str], Step], str]] = {
     "--overlay": (
@@ -202,9 +206,15 @@ def _write_recipe(path: str, recipe: Recipe) -> None:
 def _describe(order: Order) -> str:
     """A subject for those who give none."""
     labels = [step.label.partition(" ")[2] for step in order.steps[:_SUBJECT_STEPS]]
-    shown = [s if len(s) <= _SUBJECT_STEP else f"{s[: _SUBJECT_STEP - 1]}…" for s in labels]
+    shown = [_shorten(label) for label in labels]
     more = [f"{len(order.steps) - _SUBJECT_STEPS} more"] * (len(order.steps) > _SUBJECT_STEPS)
-    return " + ".join([order.base, *shown, *more]).replace("\n", " ")
+    return " + ".join([_shorten(order.base), *shown, *more]).replace("\n", " ")
+
+
+def _shorten(label: str) -> str:
+    """A label in which an id at its beginning is short, and which itself is not too long."""
+    label = _ID.sub(r"\1", label)
+    return label if len(label) <= _SUBJECT_STEP else f"{label[: _SUBJECT_STEP - 1]}…"
 
 
 # ---- doing it

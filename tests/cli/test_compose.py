@@ -78,6 +78,9 @@ def test_overlays_are_recorded_and_can_be_repeated(cli: Cli, tmp_path: Path) -> 
     assert shown["metadata"]["compose.base"] == base
     assert f'compose.recipe =\n    base = "{base}"\n\n    [[step]]\n' in cli("show", "mine")
     assert f"Base:  {base}\n" in cli("log", "mine")
+    again = cli("compose", "--orphan", "--recipe-of=mine").strip()
+    subject = f"{base[:12]} + {mesa[:12]} + {mesa[:12]}:/usr/lib/dri"
+    assert cli.json("show", again)["subject"] == subject
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(shown["metadata"]["compose.recipe"])
     assert recipe.read_text() == (

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tests.support.commands import (
     run,
 )
 from tests.support.commits import commit_directory, init_repository
-from tests.support.mounts import wait_until
+from tests.support.mounts import is_free, wait_until
 from tests.support.systems import make_old_system, make_system
 
 pytestmark = pytest.mark.mount
@@ -102,20 +102,33 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+def nothing_is_left(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Neither mounts nor directories, once a command has ended."""
-    before = leftovers()
+    ours = [tmp_path_factory.getbasetemp()]
+    if "machine" in request.fixturenames:
+        ours.append(request.getfixturevalue("machine").repository)
+    before = leftovers(ours)
     yield
-    wait_until(lambda: leftovers() <= before, "the end of mounts and directories")
+    wait_until(lambda: leftovers(ours) <= before, "the end of mounts and directories")
 
 
-def leftovers() -> set[str]:
-    halls = ("/run/ostreefs", f"/tmp/ostreefs-{os.geteuid()}", "/tmp/ostreefs-65534")
-    found = {mount.target for mount in iter_mounts() if mount.target.startswith(halls)}
-    found |= {
-        f"{hall}/{name}" for hall in halls if os.access(hall, os.R_OK) for name in os.listdir(hall)
-    }
-    return found | {name for name in os.listdir("/var/tmp") if name.startswith("ostreefs-rw-")}
+def leftovers(ours: list[Path]) -> set[str]:
+    """Mounts of what is in these directories, and directories for mounts that nobody uses.
+
+    Others may be in use meanwhile, by whoever else runs commands on this machine.
+    """
+    sources = tuple(map(str, ours))
+    found = {mount.target for mount in iter_mounts() if mount.source.startswith(sources)}
+    uids = (os.geteuid(), 65534)
+    halls = [Path("/run/ostreefs"), *(Path(f"/tmp/ostreefs-{uid}") for uid in uids)]
+    places = [place for hall in halls if os.access(hall, os.R_OK) for place in hall.iterdir()]
+    for place in [*places, *Path("/var/tmp").glob("ostreefs-rw-*")]:
+        with suppress(FileNotFoundError, PermissionError):
+            if is_free(place):
+                found.add(str(place))
+    return found
 
 
 # ---- what is inside

@@ -2,7 +2,6 @@
 """Writable mounts of root and of ordinary users: listed, taken down, and what deaths leave."""
 
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -22,7 +21,7 @@ from tests.support.commands import (
     output,
     run,
 )
-from tests.support.mounts import clean_up, is_mounted, wait_until
+from tests.support.mounts import clean_up, is_free, is_mounted, wait_until
 
 pytestmark = pytest.mark.mount
 
@@ -68,17 +67,6 @@ class Scene(NamedTuple):
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     os.kill(pid, number)
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the daemon")
-
-
-def is_free(base: Path) -> bool:
-    fd = os.open(base, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 @pytest.fixture(params=["ourselves", "user"])

@@ -5,6 +5,7 @@ A daemon that dies, that does not exit with 0 when its mount is taken down, or t
 or an error which no test announced, is a failure.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -85,6 +86,18 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain for {what}")
         time.sleep(_INTERVAL)
+
+
+def is_free(directory: Path) -> bool:
+    """Whether no process has a directory locked, as those have that use one for a mount."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def is_mounted(path: Path) -> bool:

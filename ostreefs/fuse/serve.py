@@ -105,7 +105,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
                 was_usable.set()
                 ready()
 
-            trio.run(_Server(request, session, live, statistics, resolved).run, announce)
+            trio.run(Server(request, session, live, statistics, resolved).run, announce)
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _make_session(
     )
 
 
-class _Server(NamedTuple):
+class Server(NamedTuple):
     """Everything that runs while a mount is there."""
 
     request: MountRequest
@@ -158,27 +158,37 @@ class _Server(NamedTuple):
     mount_point: str
 
     async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until the mount is gone, or somebody wants it to end.
+
+        Requests are answered until everything else has ended: a notice to the kernel waits, and
+        cannot be interrupted, for requests in the same directory.
+        """
         with trio.open_signal_receiver(*SIGNALS) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._obey, signals)
-                nursery.start_soon(self.statistics.write_regularly)
-                nursery.start_soon(self._serve, nursery.cancel_scope)
-                await self._make_root_known()
-                device = find_device(self.mount_point)
-                if device is not None:
-                    await nursery.start(self.live.answer_requests, device)
-                if self.request.follow and self.request.revision is not None:
-                    nursery.start_soon(self.live.follow, self.request.revision)
-                if self.request.lifeline is not None:
-                    nursery.start_soon(end_with, self.request.lifeline, self.session.stop)
-                ready()
-                nursery.start_soon(keep_telling)
-                nursery.start_soon(self.live.forget_what_passed)
+            async with trio.open_nursery() as serving:
+                async with trio.open_nursery() as others:
+                    serving.start_soon(self._serve, others.cancel_scope)
+                    others.start_soon(self._obey, signals, others.cancel_scope.cancel)
+                    await self._begin(others, ready)
+                self.session.stop()
         await self.statistics.write()
 
-    async def _serve(self, everything: trio.CancelScope) -> None:
+    async def _begin(self, others: trio.Nursery, ready: Callable[[], None]) -> None:
+        others.start_soon(self.statistics.write_regularly)
+        await self._make_root_known()
+        device = find_device(self.mount_point)
+        if device is not None:
+            await others.start(self.live.answer_requests, device)
+        if self.request.follow and self.request.revision is not None:
+            others.start_soon(self.live.follow, self.request.revision)
+        if self.request.lifeline is not None:
+            others.start_soon(end_with, self.request.lifeline, others.cancel_scope.cancel)
+        ready()
+        others.start_soon(keep_telling)
+        others.start_soon(self.live.forget_what_passed)
+
+    async def _serve(self, others: trio.CancelScope) -> None:
         await self.session.serve()
-        everything.cancel()
+        others.cancel()
 
     async def _make_root_known(self) -> None:
         """Have the kernel ask for the attributes of the root, before it is told to forget them.
@@ -189,10 +199,8 @@ class _Server(NamedTuple):
         with suppress(OSError):  # it may have been taken down by now
             await trio.to_thread.run_sync(os.stat, self.mount_point, abandon_on_cancel=True)
 
-    async def _obey(self, signals: AsyncIterator[int]) -> None:
-        await obey(
-            signals, self.statistics, stop=self.session.stop, before_end=self.request.on_signal
-        )
+    async def _obey(self, signals: AsyncIterator[int], stop: Callable[[], None]) -> None:
+        await obey(signals, self.statistics, stop=stop, before_end=self.request.on_signal)
 
 
 @contextmanager

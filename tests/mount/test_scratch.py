@@ -11,10 +11,12 @@ import pytest
 from tests.support.commands import (
     OURSELVES,
     Account,
+    command,
     complaint,
     ostreefs,
     ostreefs_output,
     output,
+    run,
 )
 from tests.support.commits import commit_directory, init_repository
 from tests.support.mounts import is_mounted, wait_until
@@ -133,21 +135,23 @@ def test_wrong_usage(repository: Path, tmp_path: Path, words: list[str]) -> None
     assert done.returncode == 2, done
 
 
+_APART = 'mount -t tmpfs tmpfs /var/tmp && { "$@"; status=$?; ls -A /var/tmp; exit $status; }'
+"""Runs a command with a `/var/tmp` of its own, and lists what it has left there."""
+
+
 @pytest.mark.root
-def test_what_cannot_be_an_upper(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["upper", "revision"])
+def test_what_cannot_be_an_upper(repository: Path, tmp_path: Path, what: str) -> None:
     (tmp_path / "mnt").mkdir()
     file = write(tmp_path / "file", b"")
-    words = ("--repo", repository, "mount", "--rw", f"--upper={file}", "main", tmp_path / "mnt")
-    done = ostreefs(*words)
-    assert (done.returncode, complaint(done)) == (
-        1,
-        f"the upper directory {file} is not a directory",
-    )
-    done = ostreefs("--repo", repository, "mount", "--rw", "nothing", tmp_path / "mnt")
-    assert (done.returncode, complaint(done)) == (
-        1,
-        "revision 'nothing' not found: no such ref or commit",
-    )
+    options, reason = {
+        "upper": ([f"--upper={file}", "main"], f"the upper directory {file} is not a directory"),
+        "revision": (["nothing"], "revision 'nothing' not found: no such ref or commit"),
+    }[what]
+    words = command("--repo", repository, "mount", "--rw", *options, tmp_path / "mnt")
+    done = run("unshare", "--mount", "sh", "-c", _APART, "sh", *words)
+    assert (done.returncode, complaint(done)) == (1, reason)
+    assert done.stdout == b"", "nothing is left"
     assert not is_mounted(tmp_path / "mnt")
 
 

@@ -6,9 +6,7 @@ A mount shows one commit (its root is the commit's root), or all of them (see `v
 Numbers (inode numbers) need no table for what a commit holds except its directories:
 
 - the root is 1;
-- a file object's number is its `file_number` with bit 62 set, so that the same object is the same
-  inode in every commit and the index finds it again;
-- objects that share their `file_number` with another one get numbers of their own, with bit 61;
+- a file object's number follows from the object (`filenumbers`);
 - a directory, and a symbolic link that is no object, has a number below 2**61 that follows from
   its parent's and its name. It is remembered for as long as the kernel knows it;
 - where files are shown `apart`, so has every file. An overlay takes names of one inode for one
@@ -25,6 +23,13 @@ from weakref import WeakValueDictionary, finalize
 
 from blake3 import blake3
 
+from ostreefs.fuse.filenumbers import (
+    NODE_NUMBERS,
+    FileNumbers,
+    file_attributes,
+    find_files,
+    is_of_file,
+)
 from ostreefs.fuse.listing import Listed, Listing, Resolve
 from ostreefs.fuse.nodes import (
     Attributes,
@@ -39,9 +44,8 @@ from ostreefs.fuse.nodes import (
 )
 from ostreefs.fuse.treecache import TreeCache
 from ostreefs.fuse.virtual import Virtual
-from ostreefs_store.codec import read_file, read_files, read_tree_head
+from ostreefs_store.codec import read_file, read_tree_head
 from ostreefs_store.errors import ObjectMissingError
-from ostreefs_store.index import FILE_NUMBER_BITS, Snapshot, file_number
 from ostreefs_store.model import (
     Digest,
     File,
@@ -49,21 +53,17 @@ from ostreefs_store.model import (
     TreeEntry,
     TreeHead,
     Xattrs,
-    file_type,
 )
 from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from ostreefs_store.index import Snapshot
     from ostreefs_store.leases import Leases
     from ostreefs_store.repository import Repository
 
 ROOT = 1
-_FILE_BIT = 1 << FILE_NUMBER_BITS
-_COLLIDED_BIT = 1 << (FILE_NUMBER_BITS - 1)
-_NODE_MASK = _COLLIDED_BIT - 1
-
 _new = tuple.__new__
 _CACHED_ENTRIES = 50_000
 _FORGOTTEN = 16_384
@@ -94,8 +94,7 @@ class Namespace:
         self._apart = apart
         self._leased: set[int] = {ROOT}
         self._trees = TreeCache(_CACHED_ENTRIES)
-        self._collided: dict[Digest, int] = {}
-        self._collided_digests: dict[int, Digest] = {}
+        self._files = FileNumbers()
         self._owner = (repository.path.stat().st_uid, repository.path.stat().st_gid)
         root: Node
         if commit is None:
@@ -188,7 +187,7 @@ class Namespace:
             return self._find_child(snapshot, node, name)
 
     def _lookup_dots(self, number: int, name: bytes) -> Found:
-        if number & (_FILE_BIT | _COLLIDED_BIT):
+        if is_of_file(number):
             if name == b"..":
                 raise NotADirectoryError(number)
             return Found(name, self.attributes(number), None)
@@ -238,8 +237,8 @@ class Namespace:
 
     def attributes(self, number: int) -> Attributes:
         """What stat(2) shows. Raises `StaleError`."""
-        if number & (_FILE_BIT | _COLLIDED_BIT):
-            return _file_attributes(number, self.file(number)[1])
+        if is_of_file(number):
+            return file_attributes(number, self.file(number)[1])
         with self._index.snapshot() as snapshot:
             return self._node_attributes(snapshot, self._node(number))
 
@@ -258,23 +257,13 @@ class Namespace:
             return snapshot.find_holder(digest), file
 
     def _file(self, snapshot: Snapshot, number: int) -> tuple[Digest, File]:
-        if not number & _FILE_BIT:
-            if number & _COLLIDED_BIT:
-                digest = self._collided_digests.get(number)
-            else:
-                node = self._nodes.get(number)
-                digest = node.digest if isinstance(node, FileNode) else None
-            encoded = None if digest is None else snapshot.find_file(digest)
-            found = None if digest is None or encoded is None else (digest, encoded)
-        elif number >> FILE_NUMBER_BITS != 1:
-            found = None  # a server of NFS passes on whatever its clients make up
-        else:
-            found = snapshot.find_by_number(number ^ _FILE_BIT)
-            if found is not None and snapshot.has_collision(found[0]):
-                found = None  # given before there were two: the name leads to a number of its own
-        if found is None:
+        node = self._nodes.get(number)
+        if not isinstance(node, FileNode):
+            return self._files.find(snapshot, number)
+        encoded = snapshot.find_file(node.digest)
+        if encoded is None:
             raise StaleError(number)
-        return found[0], read_file(found[1])
+        return node.digest, read_file(encoded)
 
     def link_target(self, number: int) -> bytes | None:
         """Where a link of the namespace itself leads; None when the number is no such link."""
@@ -283,7 +272,7 @@ class Namespace:
 
     def xattrs(self, number: int) -> Xattrs:
         """The true extended attributes. Raises `StaleError`."""
-        node = None if number & (_FILE_BIT | _COLLIDED_BIT) else self._node(number)
+        node = None if is_of_file(number) else self._node(number)
         if node is None or isinstance(node, FileNode):
             return self.file(number)[1].xattrs
         if not isinstance(node, TreeNode):
@@ -294,7 +283,7 @@ class Namespace:
     def identity(self, number: int) -> dict[bytes, bytes]:
         """The attributes that the mount makes up: object, content and commit in hex."""
         found: dict[bytes, bytes] = {}
-        is_object = bool(number & (_FILE_BIT | _COLLIDED_BIT))
+        is_object = is_of_file(number)
         node: Node | None = self._nodes[ROOT] if is_object else self._node(number)
         if is_object or isinstance(node, FileNode):
             digest, file = self.file(number)
@@ -373,7 +362,7 @@ class Namespace:
         return node
 
     def _directory(self, number: int) -> Node:
-        if number & (_FILE_BIT | _COLLIDED_BIT):
+        if is_of_file(number):
             raise NotADirectoryError(number)
         node = self._node(number)
         if isinstance(node, LinkNode | FileNode):
@@ -403,8 +392,8 @@ class Namespace:
     def _resolve_tree_entries(
         self, snapshot: Snapshot, node: TreeNode, entries: list[TreeEntry]
     ) -> list[Found]:
-        numbers = self._file_numbers(snapshot)
-        files = _find_files(snapshot, [entry.digest for entry in entries if not entry.is_tree])
+        number_of = self._files.giver(snapshot)
+        files = find_files(snapshot, [entry.digest for entry in entries if not entry.is_tree])
         found: list[Found] = []
         for entry in entries:
             name, digest = entry.name, entry.digest
@@ -417,7 +406,7 @@ class Namespace:
             elif digest in files and self._apart:
                 found.append(self._find_apart(node, entry, files[digest]))
             elif digest in files:
-                attributes = _file_attributes(numbers(digest), files[digest])
+                attributes = file_attributes(number_of(digest), files[digest])
                 found.append(_new(Found, (name, attributes, None)))
             else:
                 raise ObjectMissingError("file", digest)
@@ -428,27 +417,7 @@ class Namespace:
         if child is None:
             number = self.new_number(parent, entry.name)
             self._given[number] = child = FileNode(parent, entry.name, number, entry.digest)
-        return Found(entry.name, _file_attributes(child.number, file), child)
-
-    def _file_numbers(self, snapshot: Snapshot) -> Callable[[Digest], int]:
-        """What gives file objects their numbers."""
-        if snapshot.collision_count() == 0:
-            return _own_number
-
-        def number(digest: Digest) -> int:
-            if snapshot.has_collision(digest):
-                return self._collided_number(digest)
-            return _own_number(digest)
-
-        return number
-
-    def _collided_number(self, digest: Digest) -> int:
-        number = self._collided.get(digest)
-        if number is None:
-            number = _COLLIDED_BIT | len(self._collided)
-            self._collided[digest] = number
-            self._collided_digests[number] = digest
-        return number
+        return Found(entry.name, file_attributes(child.number, file), child)
 
     # ---- nodes
 
@@ -460,9 +429,9 @@ class Namespace:
     def new_number(self, parent: Node, name: bytes) -> int:
         """The number that an entry has whenever it is known, unless another one holds it."""
         key = parent.number.to_bytes(8, "big") + name
-        number = int.from_bytes(blake3(key).digest()[:8], "big") & _NODE_MASK
+        number = int.from_bytes(blake3(key).digest()[:8], "big") & NODE_NUMBERS
         while number <= ROOT or number in self._nodes or self._is_promised(number, parent, name):
-            number = (number + 1) & _NODE_MASK
+            number = (number + 1) & NODE_NUMBERS
         return number
 
     def _is_promised(self, number: int, parent: Node, name: bytes) -> bool:
@@ -474,7 +443,7 @@ class Namespace:
 
     def _node_attributes(self, snapshot: Snapshot, node: Node) -> Attributes:
         if isinstance(node, FileNode):
-            return _file_attributes(node.number, self._file(snapshot, node.number)[1])
+            return file_attributes(node.number, self._file(snapshot, node.number)[1])
         if isinstance(node, TreeNode):
             head = _read_head(snapshot, node)
             return Attributes(
@@ -512,24 +481,3 @@ def _read_head(snapshot: Snapshot, node: TreeNode) -> TreeHead:
     if node.commit is not None and snapshot.find_commit(node.commit) is None:
         raise StaleError(node.number)
     raise ObjectMissingError("tree", node.digest)
-
-
-def _own_number(digest: Digest) -> int:
-    return file_number(digest) | _FILE_BIT
-
-
-def _find_files(snapshot: Snapshot, digests: list[Digest]) -> dict[bytes, File]:
-    """Those of the file objects that exist, by digest."""
-    encoded = snapshot.find_files(digests)
-    return dict(zip(encoded, read_files([*encoded.values()]), strict=True))
-
-
-def _file_attributes(number: int, file: File) -> Attributes:
-    if type(file) is RegularFile:
-        mode = stat.S_IFREG | file.mode
-        # Most are, and the constructor of a named tuple takes three times as long.
-        return _new(Attributes, (number, mode, file.uid, file.gid, file.size, 0, 0, True))
-    mode = file_type(file) | file.mode
-    size = len(getattr(file, "target", b""))
-    major, minor = getattr(file, "major", 0), getattr(file, "minor", 0)
-    return Attributes(number, mode, file.uid, file.gid, size, major, minor, fixed=True)

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostreefs.cli.arguments import UsageError, parse_id
@@ -199,8 +200,10 @@ def _write_recipe(path: str, recipe: Recipe) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    from ostreefs_store.tar.export import replaced_file  # noqa: PLC0415 -- slow to load
+
+    with replaced_file(Path(path)) as file:
+        file.write(text.encode())
 
 
 def _describe(order: Order) -> str:

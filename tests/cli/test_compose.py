@@ -338,6 +338,11 @@ def test_a_recipe_that_is_kept(cli: Cli, tmp_path: Path) -> None:
     words = ("-b", "mine", "os", "--overlay=mesa", "--dir", place / "files", *OWNED)
     assert cli("compose", *words, "-s", "Mine", "--write-recipe", recipe) == ""
     assert 'dir = "files"\n' in recipe.read_text()
+    before = place / "before"
+    before.hardlink_to(recipe)
+    assert cli("compose", *words, "-s", "Yours", "--write-recipe", recipe) == ""
+    assert 'subject = "Mine"\n' in before.read_text(), "it was replaced when it was whole"
+    assert cli("compose", *words, "-s", "Mine", "--write-recipe", recipe) == ""
     assert cli.lines("refs") == ["mesa", "os"]
     cli("compose", "--recipe", recipe)
     shown = cli.json("show", "mine")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -96,6 +97,7 @@ def put_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> N
 
 def lay_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> Mount:
     """Mount the overlay, over whatever `lower` is. Raises `MountError`."""
+    _look_alike(scratch)
     layers = ",".join(
         f"{name}={_escape(path)}"
         for name, path in (
@@ -130,6 +132,22 @@ def lay_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> M
         f"cannot put a writable layer over {mount_point}: {reason[0]}",
         hint="the upper directory must be on a disk of its own kind: not on an overlay or FUSE",
     )
+
+
+def _look_alike(scratch: Scratch) -> None:
+    """Give a new upper directory the mode and owner of the tree's root, which it will stand for.
+
+    What the umask or the user of this process are would otherwise be a change to the tree.
+    """
+    if any(scratch.upper.iterdir()):
+        return
+    status = scratch.lower.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if os.geteuid() == 0:
+        os.chown(scratch.upper, status.st_uid, status.st_gid)
+    elif mode & stat.S_IRWXU != stat.S_IRWXU:
+        return  # an ordinary user could not write there
+    scratch.upper.chmod(mode)
 
 
 @contextmanager

@@ -105,6 +105,7 @@ def _make_plan(
     identity = find_identity(view, options.user)
     if not _is_root(identity):
         check_user_namespaces()
+    _check_root(tree, identity)
     layout = plan_layout(view, tree, options, identity)
     home = identity.home
     if options.user is None:
@@ -115,6 +116,24 @@ def _make_plan(
         words.insert(0, _find_shell(view, identity))
     check_command(view, words[0], directory, dict(options.environment).get("PATH", PATH))
     return _Plan(words, layout, identity, home, directory, options)
+
+
+def _check_root(tree: Path, identity: Identity) -> None:
+    """Raise `SandboxError` where whom root is to become may not even enter the tree."""
+    if os.geteuid() != 0 or identity.uid == 0:
+        return
+    status = tree.stat()
+    needed = stat.S_IXOTH
+    if status.st_uid == identity.uid:
+        needed = stat.S_IXUSR
+    elif status.st_gid == identity.gid:
+        needed = stat.S_IXGRP
+    if not status.st_mode & needed:
+        raise SandboxError(
+            f"user {identity.uid} may not enter the root of the tree, whose mode is"
+            f" {stat.S_IMODE(status.st_mode):04o}",
+            hint="commit it with a root that all may enter: mode 0755",
+        )
 
 
 def _find_bwrap() -> str:

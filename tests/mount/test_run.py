@@ -309,6 +309,34 @@ def test_what_is_written_is_thrown_away(machine: Machine) -> None:
     assert kept == {"etc", "etc/x"}, "and no mount points"
 
 
+def test_a_new_upper_directory_is_no_change_by_itself(machine: Machine) -> None:
+    """Whatever the umask is: it stands for the root of the tree."""
+    upper = machine.repository.parent / "closed-upper"
+    words = ("--rw", f"--upper={upper}", "main", "--", "touch", "/etc/x")
+    assert machine.verb("run", *words, umask=0o077).returncode == 0
+    assert upper.stat().st_mode & 0o777 == 0o755
+    layers = ("--base=main", f"--tree=overlay={upper}")
+    assert machine.verb("commit", "-b", "closed", *layers).returncode == 0
+    listed = machine.verb("--json", "diff", "main", "closed")
+    changes = {item["path"] for item in json.loads(listed.stdout)["changes"]}
+    if machine.account is OURSELVES:  # anybody else's group may be another one
+        assert changes == {"/etc/x"}
+
+
+@pytest.mark.root
+def test_a_root_that_a_user_may_not_enter(machine: Machine, tmp_path: Path) -> None:
+    if machine.account is not OURSELVES:
+        return
+    closed = make_system(tmp_path / "closed")
+    closed.chmod(0o700)
+    assert machine.verb("commit", "-b", "private", closed).returncode == 0
+    done = machine.verb("run", f"--user={NOBODY}", "private", "--", "true")
+    assert (done.returncode, complaint(done)) == (
+        1,
+        f"user {NOBODY} may not enter the root of the tree, whose mode is 0700",
+    )
+
+
 # ---- how it ends
 
 

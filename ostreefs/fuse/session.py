@@ -14,6 +14,7 @@ import errno
 import logging
 import os
 import select
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 _REQUEST_MAX = 64 << 10
 """Room for a request; the longest are those to forget many nodes."""
 
+_DEVICE = os.makedev(10, 229)
+"""``/dev/fuse``, as the kernel numbers it; it need not have that name in a container."""
+
 _PATIENCE_MS = 1
 _TURN = 0.002
 """Seconds for which the loop serves requests before others have their turn."""
@@ -50,10 +54,11 @@ _NOBODY_WAITS = {errno.ENOENT, *_GONE}
 def find_channels() -> set[int]:
     """The descriptors of this process over which requests to mounts come."""
     found = set()
-    for entry in os.scandir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            if os.readlink(entry.path) == "/dev/fuse":
-                found.add(int(entry.name))
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # what has listed them is closed by now
+            status = os.fstat(int(name))
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev == _DEVICE:
+                found.add(int(name))
     return found
 
 

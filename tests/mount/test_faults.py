@@ -17,7 +17,15 @@ import pytest
 
 from ostreefs_store.model import Digest
 from ostreefs_store.repository import Repository
-from tests.support.commands import OURSELVES, command, complaint, ostreefs, ostreefs_output, run
+from tests.support.commands import (
+    OURSELVES,
+    command,
+    complaint,
+    ostreefs,
+    ostreefs_output,
+    output,
+    run,
+)
 from tests.support.commits import EMPTY_FILE, commit_directory, init_repository, put_commit
 from tests.support.mounts import (
     Mounted,
@@ -26,6 +34,7 @@ from tests.support.mounts import (
     mounted,
     mounted_in_background,
     unmount,
+    wait_until,
 )
 from tests.support.trees import write
 
@@ -349,3 +358,29 @@ def test_more_files_open_than_it_may_have(tmp_path: Path) -> None:
             assert os.read(fd, 100) == b"%d" % number
             os.close(fd)
         assert (mount.path / "new").read_bytes() == b"new"
+
+
+@pytest.fixture
+def connections(tmp_path: Path) -> Iterator[Path]:
+    """The kernel's own view of mounts, by the minor number of their device."""
+    (tmp_path / "connections").mkdir()
+    output("mount", "-t", "fusectl", "fusectl", tmp_path / "connections")
+    yield tmp_path / "connections"
+    output("umount", tmp_path / "connections")
+
+
+@pytest.mark.root
+def test_a_connection_that_is_cut(mount: Mounted, connections: Path) -> None:
+    """As one does where a daemon hangs: whoever waits is told, and it ends when it goes on."""
+    assert mount.process is not None
+    connection = connections / str(os.minor(mount.path.stat().st_dev))
+    mount.process.send_signal(signal.SIGSTOP)
+    with subprocess.Popen(["cat", mount.path / "other"], stderr=subprocess.PIPE) as reader:
+        wait_until(lambda: int((connection / "waiting").read_text()) > 0, "a request")
+        (connection / "abort").write_text("1")
+        _, said = reader.communicate(timeout=20)
+    assert reader.returncode == 1
+    assert b"Software caused connection abort" in said or b"not connected" in said
+    mount.process.send_signal(signal.SIGCONT)
+    assert mount.process.wait(timeout=20) == 0
+    output("umount", mount.path)

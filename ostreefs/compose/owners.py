@@ -4,10 +4,14 @@
 Such a user is root in a sandbox in which nobody else is: all files are root's there, and chown(2)
 to anyone else fails. So a file that a command has changed says nothing about its owner, who is
 the one that the tree had before; what is new is root's.
+
+fuse-overlayfs(1) loses the setgid bit of a directory in which something is changed. That cannot be
+told from a command that takes just this bit away, so it stays.
 """
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,7 +34,12 @@ def keep_owners(snapshot: Snapshot, batch: Batch, below: Digest, layer: Layer) -
         directory, digest = pending.pop()
         tree = batch.read_tree(snapshot, digest)
         if directory.head is not None:
-            directory.head = msgspec.structs.replace(directory.head, uid=tree.uid, gid=tree.gid)
+            mode = directory.head.mode
+            if mode | stat.S_ISGID == tree.mode:
+                mode = tree.mode
+            directory.head = msgspec.structs.replace(
+                directory.head, mode=mode, uid=tree.uid, gid=tree.gid
+            )
         for entry in tree.entries:
             item = directory.entries.get(entry.name)
             if isinstance(item, Layer) and entry.is_tree and not item.opaque:

@@ -118,9 +118,8 @@ def test_what_commands_change(builder: Builder) -> None:
 def test_owners_of_what_commands_change(builder: Builder) -> None:
     """As an ordinary user, too, what somebody else has in the tree stays theirs."""
     owned = builder.repository.with_name("owned")
-    builder.shell(
-        f"mkdir -p {owned}/shared {owned}/anew; cd {owned}; echo a | tee grown replaced equal"
-    )
+    builder.shell(f"mkdir -p {owned}/shared {owned}/anew; chmod 2775 {owned}/shared")
+    builder.shell(f"cd {owned}; echo a | tee grown replaced equal")
     builder(
         "compose", "-b", "base", "os", f"--dir={owned}=>/owned", "--owner-uid=7", "--owner-gid=8"
     )
@@ -133,8 +132,9 @@ def test_owners_of_what_commands_change(builder: Builder) -> None:
     theirs = {path for path, item in after.items() if (item["uid"], item["gid"]) == (7, 8)}
     assert theirs == {"/owned", "/owned/equal", "/owned/grown", "/owned/shared"}
     assert after["/owned/grown"]["mode"].endswith("0600")
+    assert after["/owned/shared"]["mode"].endswith("2775")
     assert builder("cat", "mine", "/owned/grown", "/owned/new") == "a\nmore\na\n"
-    assert {(item["uid"], item["gid"]) for item in after.values()} == {(0, 0), (7, 8)}
+    assert {after[f"/owned/{name}"]["uid"] for name in ("new", "anew", "replaced")} == {0}
     builder("fsck")
 
 

@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Bisections with real mounts: by hand, by a command, interrupted, over damage, by several."""
+"""Bisections with real mounts: by hand, by a command, interrupted, over damage."""
 
-import dataclasses
-import json
-import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ostreefs.bisect.session import Session, Verdict
 from ostreefs.fuse.control import ask
-from ostreefs.fuse.mounts import unmount
 from ostreefs_store import durable
 from ostreefs_store.model import Digest
 from ostreefs_store.objects import object_name
@@ -24,91 +18,20 @@ from ostreefs_store.pruning.prune import prune
 from ostreefs_store.refs import read_commit
 from ostreefs_store.repository import Repository
 from ostreefs_store.traverse import find_node
+from tests.support.bisected import BUILDS, FAULT, JUDGE, TEST, Builds
 from tests.support.commands import (
     OURSELVES,
     Account,
-    Done,
-    Word,
     command,
     complaint,
-    ostreefs_output,
-    output,
     run,
 )
-from tests.support.commits import commit_files, init_repository, put_commit
+from tests.support.commits import put_commit
 from tests.support.damage import flip
 from tests.support.locks import wait_for_lock
 from tests.support.mounts import is_mounted, wait_until
 
 pytestmark = pytest.mark.mount
-
-BUILDS = 30
-FAULT = 17
-TEST = 'read -r number < "$OSTREEFS_MOUNT/usr/number"; echo "build $number"; '
-JUDGE = TEST + f'test "$number" -lt {FAULT}'
-
-
-class Builds:
-    """A repository with 30 builds on `main`; from the 17th on something is wrong."""
-
-    def __init__(self, place: Path, account: Account) -> None:
-        self.account = account
-        self.repository = init_repository(place / "repo")
-        self.mount = place / "mnt"
-        self.ids: list[str] = []
-        with Repository.open(self.repository, writable=True) as opened:
-            for number in range(BUILDS):
-                files = {"usr/number": b"%d\n" % number, "etc/half": b"%d" % (number // 2)}
-                digest = commit_files(opened, place / "source", files, timestamp=number)
-                self.ids.append(digest.hex())
-        if account.uid is not None:
-            run("chown", "-R", f"{account.uid}", place)
-
-    def bisect(self, *words: Word, account: Account | None = None, **options: Any) -> Done:
-        words = ("--repo", self.repository, "bisect", *words)
-        account = account or self.account
-        return run(*command(*words, account=account), account=account, **options)
-
-    def ok(self, *words: Word, **options: Any) -> str:
-        done = self.bisect(*words, **options)
-        assert (done.returncode, done.stderr) == (0, b""), done
-        return done.stdout.decode()
-
-    def json(self, *words: Word) -> Any:
-        return json.loads(self.ok("--json", *words))
-
-    def fails(self, *words: Word) -> str:
-        done = self.bisect(*words)
-        assert done.returncode == 1, done
-        return complaint(done)
-
-    def start(self, *words: Word) -> str:
-        return self.ok("start", f"--mount={self.mount}", *words)
-
-    def shown(self) -> int:
-        """The number of the build that can be seen."""
-        looked = run("cat", self.mount / "usr/number", account=self.account)
-        return int(looked.stdout)
-
-
-@pytest.fixture(params=["ourselves", "ordinary user"])
-def builds(request: pytest.FixtureRequest, user: Account) -> Iterator[Builds]:
-    account = OURSELVES if request.param == "ourselves" else user
-    with tempfile.TemporaryDirectory(dir=account.home) as place:
-        made = Builds(Path(place), account)
-        try:
-            yield made
-        finally:
-            if is_mounted(made.mount):
-                unmount(made.mount, lazy=True)
-
-
-@pytest.fixture
-def ours(tmp_path: Path) -> Iterator[Builds]:
-    made = Builds(tmp_path, OURSELVES)
-    yield made
-    if is_mounted(made.mount):
-        unmount(made.mount, lazy=True)
 
 
 def test_by_hand(builds: Builds) -> None:
@@ -159,118 +82,6 @@ def test_a_command_judges(builds: Builds) -> None:
     assert is_mounted(builds.mount)
     builds.ok("reset")
     assert not is_mounted(builds.mount)
-
-
-def test_without_a_place_of_its_own(user: Account, tmp_path: Path) -> None:
-    assert user.home is not None
-    with tempfile.TemporaryDirectory(dir=user.home) as place:
-        variables = {**user.variables, "XDG_RUNTIME_DIR": f"{place}/run"}
-        account = dataclasses.replace(user, variables=variables)
-        builds = Builds(Path(place), account)
-        run("mkdir", f"{place}/run", account=account)
-        try:
-            _bisect_two(builds, Path(place, "run/ostreefs-bisect"))
-        finally:
-            for name in ("one", "two"):
-                builds.bisect("reset", "--name", name)
-
-
-def _bisect_two(builds: Builds, shown: Path) -> None:
-    builds.ok("start", "--name=one", "main", "main~9")
-    builds.ok("start", "--name=two", "main", "main~20")
-    one, two = sorted(os.listdir(shown))
-    assert (one.startswith("one-"), two.startswith("two-")) == (True, True)
-    error = builds.fails("good")
-    assert error == "no bisection 'default' is open"
-    builds.ok("run", "--name=one", "sh", "-c", TEST + "test $number -lt 25")
-    assert json.loads(builds.ok("report", "--json", "--name=one"))["culprit"] == builds.ids[25]
-    assert builds.json("log", "--name", "two")["verdicts"][0]["verdict"] == "bad"
-    error = builds.fails("start", "--name=two", "main", "main~20")
-    assert error == "bisection 'two' is open already"
-    assert "where bisection 'two' shows" in builds.fails("start", f"--mount={shown}/{two}")
-    for name in ("one", "two"):
-        builds.ok("reset", "--name", name)
-    assert os.listdir(shown) == []
-
-
-def test_two_repositories_with_bisections_of_one_name(user: Account) -> None:
-    assert user.home is not None
-    with tempfile.TemporaryDirectory(dir=user.home) as place:
-        account = dataclasses.replace(user, variables={**user.variables, "XDG_RUNTIME_DIR": place})
-        Path(place).chmod(0o777)
-        both = []
-        for name in ("one", "two"):
-            Path(place, name).mkdir()
-            both.append(Builds(Path(place, name), account))
-        one, two = both
-        places = [Path(each.json("start", "main", "main~9")["mount"]) for each in both]
-        one.ok("reset")
-        assert [is_mounted(each) for each in places] == [False, True]
-        two.ok("good")
-        two.ok("reset")
-        assert os.listdir(Path(place, "ostreefs-bisect")) == []
-
-
-@pytest.mark.root
-def test_something_else_at_the_mount_point(ours: Builds) -> None:
-    ours.start("main", ours.ids[0])
-    other = ("mount", "-t", "tmpfs", "-o", "size=1M", "other", ours.mount)
-    output(*other)
-    try:
-        error = f"{ours.mount} shows something else: other (tmpfs)"
-        assert ours.fails("good") == error, "whatever that was said of"
-        assert ours.fails("run", "true") == f"{ours.mount} is already mounted (other)"
-        assert ours.fails("reset") == (
-            f"something else is mounted over the candidate at {ours.mount}"
-        )
-        assert len(ours.json("log")["verdicts"]) == 2
-    finally:
-        output("umount", ours.mount)
-    unmount(ours.mount)
-    output(*other)
-    ours.ok("reset")
-    output("umount", ours.mount)
-    words = ("mount", "main", ours.mount)
-    ours.start("main", ours.ids[0])
-    unmount(ours.mount)
-    ostreefs_output("--repo", ours.repository, *words)
-    ours.ok("reset")
-    assert is_mounted(ours.mount), "it was mounted by hand"
-
-
-def test_after_a_reboot_the_next_step_mounts(ours: Builds) -> None:
-    ours.start("main", ours.ids[0])
-    number = ours.shown()
-    unmount(ours.mount)
-    ours.mount.rmdir()  # a runtime directory is empty after a reboot
-    ours.ok("bad" if number >= FAULT else "good")
-    assert ours.shown() != number
-    pid = ask(ours.mount, {"verb": "status"})["pid"]
-    os.kill(pid, signal.SIGKILL)
-    told = ours.ok("run", "sh", "-c", JUDGE)
-    assert f"{ours.ids[FAULT]} is the first bad commit" in told
-
-
-def test_a_verdict_on_what_was_not_shown(ours: Builds) -> None:
-    """Whoever dies between noting a verdict and showing the next candidate leaves the old one."""
-    ours.start("main", ours.ids[0])
-    session = Session(ours.repository, "default", lambda: None)
-    state = session.read_state()
-    assert state.current is not None
-    session.advance(state, [Verdict("good", Digest(state.current))])
-    number = ours.shown()
-    assert f"showed {state.current.hex()[:12]}, but " in ours.fails("bad")
-    assert ours.shown() != number
-    assert len(ours.json("log")["verdicts"]) == 3, "nothing was noted"
-    ours.ok("bad")
-    number = ours.shown()
-    state = session.read_state()
-    assert state.current is not None
-    session.advance(state, [Verdict("good", Digest(state.current))])
-    unmount(ours.mount)
-    assert "showed nothing, but " in ours.fails("bad")
-    assert ours.shown() != number
-    ours.ok("bad")
 
 
 def test_an_interrupted_run_goes_on_later(builds: Builds) -> None:
@@ -386,15 +197,6 @@ def test_wrong_use(ours: Builds, tmp_path: Path) -> None:
     assert ours.bisect("run").returncode == 1
     assert ours.bisect("log", "--mount=x").returncode == 2
     assert ours.ok("log") == log
-
-
-def test_a_mount_that_is_in_use_is_not_taken_away(ours: Builds) -> None:
-    ours.start("main", ours.ids[0])
-    held = os.open(ours.mount / "usr", os.O_RDONLY)
-    assert f"cannot unmount {ours.mount}" in ours.fails("reset")
-    assert ours.ok("log")
-    os.close(held)
-    ours.ok("reset")
 
 
 def test_a_damaged_candidate_is_skipped(ours: Builds) -> None:

@@ -2,7 +2,8 @@
 """The process that runs commands inside a commit: ``python -m ostreefs.compose.inside FD ORDER``.
 
 ORDER is a JSON list of repository, commit, upper directory and commands. On FD it answers with
-JSON: ``status`` and the number of the ``command`` that was run last, or ``error`` and ``hint``.
+JSON: ``status`` and the number of the ``command`` that was run last, or ``error`` and ``hint``, or
+``signal`` for one that ended this, whatever the command made of it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _STREAMS = (0, 2, 2)
 """Standard output is for the id of the commit alone."""
 
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
             answer = {"error": str(error), "hint": error.hint}
         except OSError as error:
             answer = {"error": str(error), "hint": None}
+        except KeyboardInterrupt:
+            answer = {"signal": int(signal.SIGINT)}
         json.dump(answer, answers)
     return 0
 
@@ -56,7 +60,11 @@ def _run(repository: Path, commit: str, upper: Path, commands: list[str]) -> dic
         shown = shown._replace(uid=os.geteuid(), gid=os.getegid())
     with temporary_mount(repository, commit, options=shown) as tree:
         for number, command in enumerate(commands):
-            status = run_in_tree(tree, ["/bin/sh", "-c", command], options, streams=_STREAMS)
+            heard: list[int] = []
+            words = ["/bin/sh", "-c", command]
+            status = run_in_tree(tree, words, options, streams=_STREAMS, heard=heard.append)
+            if ending := _ENDING.intersection(heard):
+                return {"signal": int(min(ending, key=heard.index))}
             if status != 0:
                 return {"status": status, "command": number}
     return {"status": 0, "command": 0}

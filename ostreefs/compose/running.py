@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Wait for a process after the block; end it first if that fails, also by our SIGTERM."""
+    """Wait for a process after the block; end it first if that fails, also by a signal to us."""
 
     def stop(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    previous = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         with process:
             try:
@@ -40,7 +44,8 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
                 process.terminate()
                 raise
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class SandboxRunner:
@@ -52,6 +57,7 @@ class SandboxRunner:
     def __call__(self, commit: Digest, commands: list[str], upper: Path) -> None:
         """Run commands one after the other; what they print goes to standard error.
 
+        A signal that is to end them ends us, too, also where a command exits with 0 after it.
         Raises `CommandFailedError` for the first one that fails, `ComposeError` when none can be
         run at all.
         """
@@ -71,6 +77,8 @@ class SandboxRunner:
         if not answer:
             raise ComposeError(f"--run was ended with status {done.returncode}")
         found = json.loads(answer)
+        if "signal" in found:
+            raise SystemExit(128 + found["signal"])
         if "error" in found:
             raise ComposeError(f"--run: {found['error']}", hint=found["hint"])
         if found["status"] != 0:

@@ -2,10 +2,11 @@
 """`compose --run`: commands inside a tree, whose changes become part of the commit."""
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,37 @@ def test_ended(builder: Builder, number: int) -> None:
     assert builder("refs") == "os\n"
     wait_until(lambda: not builder.mounts(), "the mount is gone")
     builder("compose", "--orphan", "os", "--run=true")  # sweeps up what a SIGKILL has left
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("whom", ["ours", "inside"])
+def test_ended_whatever_the_command_makes_of_it(builder: Builder, number: int, whom: str) -> None:
+    """It exits with 0; nothing is committed nevertheless, and nothing else is run."""
+    with builder.popen(
+        *("compose", "-b", "mine", "os"),
+        "--run=trap 'exit 0' INT TERM HUP; echo started >&2; while :; do sleep 0.01; done",
+        "--run=echo next >&2",
+    ) as process:
+        assert process.stderr is not None
+        assert b"started" in process.stderr.readline()
+        os.kill(process.pid if whom == "ours" else find_inside(builder.repository), number)
+        process.wait(timeout=20)
+        said = process.stderr.read()
+    assert process.returncode == 128 + number, said
+    assert b"next" not in said
+    assert b"Traceback" not in said
+    assert builder("refs") == "os\n"
+    wait_until(lambda: not builder.mounts(), "the mount is gone")
+
+
+def find_inside(repository: Path) -> int:
+    """The process that runs the commands of a composition."""
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (each / "cmdline").read_bytes().split(b"\0")
+            if b"ostreefs.compose.inside" in words and bytes(repository) in words[-2]:
+                return int(each.name)
+    raise AssertionError("nothing runs inside")
 
 
 @pytest.mark.root

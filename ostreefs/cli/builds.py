@@ -133,6 +133,7 @@ def _as_document(build: Build, history: History) -> dict[str, object]:
         "names": history.names.get(digest, []),
         "size": history.uses[digest].total.bytes,
         "exclusive": history.uses[digest].exclusive.bytes,
+        "base": None if build.base is None else build.base.hex(),
         "stats": describe_stats(build.stats),
         "packages": [describe_packages(each) for each in build.packages],
     }

@@ -49,11 +49,11 @@ def format_table(history: History, terminal: Terminal) -> Iterator[str]:
         if not number:
             yield terminal.fit("  ".join([*cells, "SUBJECT"]), 0)
             continue
-        ancestor = history.builds[number - 1].ancestor
+        build = history.builds[number - 1]
         short = terminal.fit(cells[0], 0)
         rest = terminal.fit("".join(f"  {cell}" for cell in cells[1:]), len(short))
         used = len(short) + count_columns(rest)
-        told = _format_told(ancestor, history.names, terminal, used + 1)
+        told = _format_told(build.ancestor, history.names, terminal, used + 1, build.base)
         yield f"{terminal.paint(short, YELLOW)}{rest} {told}".rstrip()
 
 
@@ -129,9 +129,16 @@ def _format_line(line: Line, terminal: Terminal) -> str:
     )
 
 
-def _format_told(ancestor: Ancestor, names: Names, terminal: Terminal, used: int) -> str:
-    """The names and the subject of a commit, each behind a blank, as much as there is room for."""
-    known = ", ".join(names.get(ancestor.digest, ()))
+def _format_told(
+    ancestor: Ancestor, names: Names, terminal: Terminal, used: int, base: Digest | None = None
+) -> str:
+    """The names and the subject of a commit, each behind a blank, as much as there is room for.
+
+    A base with which it was compared stands beside the names.
+    """
+    known = ", ".join(
+        [*names.get(ancestor.digest, ()), *([f"base: {base.hex()[:_SHORT]}"] if base else [])]
+    )
     decoration = terminal.fit(f" ({known})" if known else "", used)
     subject = f" {one_line(ancestor.commit.subject) or '(no subject)'}"
     fitting = terminal.fit(subject, used + count_columns(decoration))

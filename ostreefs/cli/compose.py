@@ -31,6 +31,7 @@ from ostreefs.text import format_size
 from ostreefs_store.batch import BatchSource
 from ostreefs_store.committing.commit import Message, Target, read_tip, write_commit
 from ostreefs_store.comparing.diff import diff_trees
+from ostreefs_store.model import BASE_KEY
 from ostreefs_store.refs import read_commit, resolve
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _runner(arguments: Arguments, order: Order) -> Runner | None:
 
 def _metadata(outcome: Outcome) -> dict[str, str | int | bool]:
     found: dict[str, str | int | bool] = {
-        "compose.base": outcome.base.hex(),
+        BASE_KEY: outcome.base.hex(),
         _RECIPE_KEY: format_recipe(Recipe(outcome.recorded)),
     }
     if outcome.packages:

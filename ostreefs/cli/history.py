@@ -15,6 +15,7 @@ from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.comparing.diffstat import Stats
 from ostreefs_store.comparing.history import Origin, find_origins, iter_changing, list_paths
 from ostreefs_store.errors import StoreError
+from ostreefs_store.model import BASE_KEY
 from ostreefs_store.refs import find_parent, read_commit, resolve
 from ostreefs_store.traverse import iter_history
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ostreefs_store.model import Commit, Digest, MetadataValue
 
 _SHORT = 12
-_BASE_KEY = "compose.base"
 
 
 def add_log_arguments(parser: Parser) -> None:
@@ -158,7 +158,7 @@ def run_show(arguments: Arguments) -> int:
     extra += [
         _format_metadata(key, value)
         for key, value in commit.metadata.items()
-        if key != _BASE_KEY  # which has a line of its own
+        if key != BASE_KEY  # which has a line of its own
     ]
     print(_format(digest, commit, extra))
     if stats is not None:
@@ -228,8 +228,8 @@ def describe_commit(digest: Digest, commit: Commit) -> dict[str, object]:
 def _format(digest: Digest, commit: Commit, extra: list[str] | None = None) -> str:
     lines = [f"commit {digest.hex()}"]
     lines += [f"Parent:  {parent.hex()}" for parent in commit.parents]
-    if _BASE_KEY in commit.metadata:
-        lines.append(f"Base:  {commit.metadata[_BASE_KEY]}")
+    if BASE_KEY in commit.metadata:
+        lines.append(f"Base:  {commit.metadata[BASE_KEY]}")
     lines += extra or []
     lines.append(f"Date:  {format_time(commit.timestamp)}")
     lines.append("")

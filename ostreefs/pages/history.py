@@ -11,6 +11,7 @@ from ostreefs.pages.rendering import write_page
 from ostreefs.text import format_growth, format_size, format_time
 from ostreefs_store.comparing.builds import weigh
 from ostreefs_store.comparing.diffstat import content_size
+from ostreefs_store.model import BASE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,6 +53,8 @@ class ShownBuild(NamedTuple):
     metadata: list[tuple[str, list[str]]]
     parents: list[tuple[str, bool]]
     """Each with whether it is on the page, too."""
+    base: str | None
+    """What it was composed of, and compared with for want of a parent."""
     size: int
     growth: int
     is_first: bool
@@ -125,11 +128,16 @@ def _show(build: Build, history: History, picture: lines.Picture, here: set[str]
         date=format_time(commit.timestamp)[:16],
         version=str(commit.metadata.get("version", "")),
         names=history.names.get(digest, ()),
-        metadata=[(key, _split(str(value))) for key, value in sorted(commit.metadata.items())],
+        metadata=[
+            (key, _split(str(value)))
+            for key, value in sorted(commit.metadata.items())
+            if build.base is None or key != BASE_KEY  # which has a line of its own
+        ],
         parents=[(parent.hex(), parent.hex() in here) for parent in parents],
+        base=None if build.base is None else build.base.hex(),
         size=history.uses[digest].total.bytes,
         growth=stats.growth,
-        is_first=not parents,
+        is_first=not parents and build.base is None,
         files=files,
         came=stats.added.size + stats.new_size,
         went=stats.deleted.size + stats.old_size,

@@ -16,6 +16,8 @@ Digest = NewType("Digest", bytes)
 """32 raw bytes of BLAKE3. Hex only in paths, logs and on the command line."""
 
 DIGEST_SIZE = 32
+BASE_KEY = "compose.base"
+"""The key of metadata by which a composed commit names what it began with."""
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
 """(name, value) pairs, sorted by name, names unique."""

@@ -95,6 +95,30 @@ def test_json(cli: Cli) -> None:
     assert len(merge["parents"]) == 2
 
 
+def test_a_composed_build_is_compared_with_its_base(cli: Cli, tmp_path: Path) -> None:
+    """For want of a parent; it says so."""
+    added = tmp_path / "added"
+    added.mkdir()
+    (added / "new").write_bytes(b"n" * 1000)
+    made = cli("compose", "-b", "mine", "side", f"--dir={added}", "--subject=Mine").strip()
+    base = cli("rev-parse", "side").strip()
+    [build] = cli.json("history", "mine")
+    assert (build["commit"], build["base"]) == (made, base)
+    assert build["stats"]["added"]["size"] == 1000
+    row = cli.lines("history", "mine")[1]
+    assert row.endswith(f"+1     (mine, base: {base[:12]}) Mine"), row
+    page = cli("history", "mine", "--html=-")
+    assert page.count(base) == 2, "as the base, and in the recipe"
+    assert "the first build" not in page
+    cli("compose", "-b", "mine", made, "--overlay=side^:/a=>/b", "--subject=Next")
+    assert [each["base"] for each in cli.json("history", "mine")] == [None, base]
+    for base in ("0" * 64, "00", "what"):  # is not here
+        words = (f"--add-metadata-string=compose.base={base}", added)
+        cli("commit", "-b", "alone", "--parent=none", *words)
+        [build] = cli.json("history", "alone")
+        assert (build["base"], build["stats"]["added"]["files"]) == (None, 1)
+
+
 def test_usage(cli: Cli) -> None:
     cli.fails("history", status=2)
     cli.fails("history", "main", "--html=x", "--graph", status=2)

@@ -12,7 +12,7 @@ from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.comparing.diffstat import Stats, content_size, is_of_metadata
 from ostreefs_store.comparing.packagesets import PackageCache, diff_package_sets
 from ostreefs_store.comparing.sides import CommitSide
-from ostreefs_store.model import TreeHead
+from ostreefs_store.model import BASE_KEY, DIGEST_SIZE, Digest, TreeHead
 from ostreefs_store.refs import read_commit
 
 if TYPE_CHECKING:
@@ -22,22 +22,25 @@ if TYPE_CHECKING:
     from ostreefs_store.comparing.diff import Change
     from ostreefs_store.comparing.packagesets import PackageDiff
     from ostreefs_store.index import Snapshot
-    from ostreefs_store.model import Digest
+    from ostreefs_store.model import Commit
     from ostreefs_store.pruning.usage import Use
     from ostreefs_store.repository import Repository
 
 
 class Build(NamedTuple):
-    """A commit against its first parent; one without a parent, against an empty tree.
+    """A commit against its first parent; one without a parent, against its base.
 
-    `changes` are the largest ones, of what is no directory; `stats` counts them all. Without a
-    parent there is nothing to say about packages.
+    That is what it was composed of, if that is here, and else an empty tree; then there is nothing
+    to say about packages. `changes` are the largest ones, of what is no directory; `stats` counts
+    them all.
     """
 
     ancestor: Ancestor
     stats: Stats
     changes: list[Change]
     packages: list[PackageDiff]
+    base: Digest | None = None
+    """What stood for the parent."""
 
     def count_packages(self) -> tuple[int, int, int]:
         """How many packages were added, removed, and have another version."""
@@ -73,7 +76,8 @@ def describe_builds(
     """
     cache: PackageCache = {}
     for ancestor in ancestors:
-        parent = ancestor.parents[0] if ancestor.parents else None
+        base = None if ancestor.parents else _find_base(snapshot, ancestor.commit)
+        parent = ancestor.parents[0] if ancestor.parents else base
         stats = Stats()
         old = None if parent is None else read_commit(snapshot, parent).root
         counted = _count(diff_trees(snapshot, old, ancestor.commit.root), stats)
@@ -85,7 +89,17 @@ def describe_builds(
                 CommitSide(repository, snapshot, each.hex()) for each in (parent, ancestor.digest)
             )
             packages = diff_package_sets(*sides, cache=cache)
-        yield Build(ancestor, stats, largest, packages)
+        yield Build(ancestor, stats, largest, packages, base)
+
+
+def _find_base(snapshot: Snapshot, commit: Commit) -> Digest | None:
+    """What a commit was composed of, if its metadata say so and that is in the repository."""
+    try:
+        base = Digest(bytes.fromhex(str(commit.metadata.get(BASE_KEY, ""))))
+    except ValueError:
+        return None
+    is_digest = len(base) == DIGEST_SIZE
+    return base if is_digest and snapshot.find_commit(base) is not None else None
 
 
 def _count(changes: Iterable[Change], stats: Stats) -> Iterator[Change]:

@@ -6,7 +6,8 @@ to anyone else fails. So a file that a command has changed says nothing about it
 the one that the tree had before; what is new is root's.
 
 fuse-overlayfs(1) loses the setgid bit of a directory in which something is changed. That cannot be
-told from a command that takes just this bit away, so it stays.
+told from a command that takes just this bit away, so it stays. Likewise the upper directory has
+all permissions of the owner, as that user could not write there, whatever the tree's root has.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def keep_owners(snapshot: Snapshot, batch: Batch, below: Digest, layer: Layer) -
         tree = batch.read_tree(snapshot, digest)
         if directory.head is not None:
             mode = directory.head.mode
-            if mode | stat.S_ISGID == tree.mode:
+            is_root = directory is layer
+            if mode | stat.S_ISGID == tree.mode or (is_root and mode == tree.mode | stat.S_IRWXU):
                 mode = tree.mode
             directory.head = msgspec.structs.replace(
                 directory.head, mode=mode, uid=tree.uid, gid=tree.gid

@@ -135,9 +135,11 @@ def lay_over(scratch: Scratch, mount_point: Path, options: tuple[str, ...]) -> M
 
 
 def _look_alike(scratch: Scratch) -> None:
-    """Give a new upper directory the mode and owner of the tree's root, which it will stand for.
+    """Give a new upper directory the metadata of the tree's root, which it will stand for.
 
-    What the umask or the user of this process are would otherwise be a change to the tree.
+    What the umask or the user of this process are would otherwise be a change to the tree. An
+    ordinary user could not write in a directory without all of the owner's permissions, so it has
+    them in any case.
     """
     if any(scratch.upper.iterdir()):
         return
@@ -145,8 +147,11 @@ def _look_alike(scratch: Scratch) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if os.geteuid() == 0:
         os.chown(scratch.upper, status.st_uid, status.st_gid)
-    elif mode & stat.S_IRWXU != stat.S_IRWXU:
-        return  # an ordinary user could not write there
+    else:
+        mode |= stat.S_IRWXU
+    for name in os.listxattr(scratch.lower):
+        with suppress(OSError):  # not everyone may set all, nor has every filesystem them
+            os.setxattr(scratch.upper, name, os.getxattr(scratch.lower, name))
     scratch.upper.chmod(mode)
 
 

@@ -139,6 +139,25 @@ def test_owners_of_what_commands_change(builder: Builder) -> None:
     builder("fsck")
 
 
+def test_a_root_that_its_owner_may_not_write(builder: Builder) -> None:
+    """It keeps its metadata, although ordinary users' upper directories must be writable."""
+    closed = builder.repository.with_name("closed")
+    builder("checkout", "-U", "os", closed)
+    builder.shell(f"setfattr -n user.kept -v yes {closed}; chmod 0555 {closed}")
+    owners = ("--owner-uid=0", "--owner-gid=0")
+    builder("commit", "-b", "base", *owners, f"--tree=dir={closed}")
+
+    def changes(old: str, new: str) -> set[str]:
+        return {
+            each["path"] for each in json.loads(builder("--json", "diff", old, new))["changes"]
+        }
+
+    assert "/" in changes("os", "base")
+    builder("compose", "-b", "mine", "base", "--run=echo new >/etc/conf", umask=0o077)
+    assert changes("base", "mine") == {"/etc/conf"}
+    builder.shell(f"chmod 0755 {closed}")
+
+
 def test_a_command_that_fails(builder: Builder) -> None:
     words = ("compose", "-b", "mine", "os")
     done = builder.run(*words, "--run=echo before; exit 3", "--run=echo after")

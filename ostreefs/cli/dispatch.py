@@ -134,6 +134,9 @@ def leave(status: int) -> NoReturn:
 
 
 _HINTS = {
+    errno.ENOENT: "check how the path is spelt; a relative one begins in the current directory",
+    errno.EISDIR: "name a file, not a directory",
+    errno.ENOTDIR: "name a directory, not a file",
     errno.EACCES: "you may not read or write that: ask its owner, or be root",
     errno.EEXIST: "remove it or choose another place; a checkout can merge with --union",
     errno.EMFILE: "the tree is deeper than your limit of open files: raise it with 'ulimit -n'",

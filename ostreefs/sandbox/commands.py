@@ -36,6 +36,7 @@ _MACHINES = {
 """ELF's numbers of architectures, see elf(5)."""
 _ALSO_RUNS = {"x86_64": {"i386"}, "aarch64": {"arm"}}
 _OURS = {"i686": "i386", "i586": "i386", "armv7l": "arm", "armv8l": "arm", "ppc64le": "ppc64"}
+_RUN_IT = "if it is a script, name its interpreter before it, such as /bin/sh"
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
@@ -48,12 +49,19 @@ def check_command(view: View, command: str, directory: str, path: str = PATH) ->
             command,
             "there is no such command in the tree",
             _NOT_FOUND,
-            hint=f"it is looked for in {path}" if "/" not in command else None,
+            hint=f"it is looked for in {path}"
+            if "/" not in command
+            else "the path is one inside the tree; 'ostreefs ls REV PATH' lists what is there",
         )
     if stat.S_ISDIR(status.st_mode):
-        raise CommandError(command, "it is a directory", _NOT_EXECUTABLE)
+        raise CommandError(
+            command,
+            "it is a directory",
+            _NOT_EXECUTABLE,
+            hint="name a program; --chdir=DIR is for where it begins",
+        )
     if not status.st_mode & 0o111:
-        raise CommandError(command, "it is not executable", _NOT_EXECUTABLE)
+        raise CommandError(command, "it is not executable", _NOT_EXECUTABLE, hint=_RUN_IT)
     _check_format(view, command, place)
 
 
@@ -81,6 +89,7 @@ def _check_format(view: View, command: str, place: str) -> None:
                 command,
                 f"the tree lacks its interpreter {interpreter}",
                 _NOT_EXECUTABLE,
+                hint="add it to the tree, or name an interpreter that is there yourself",
             )
         head = view.read(inner, 256) or b""
     machine = find_machine(head)

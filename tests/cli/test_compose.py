@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.support.archives import archive, directory, file, member
+from tests.support.commands import complaint
 from tests.support.packages import make_deb, make_rpm
 from tests.support.trees import write
 
@@ -352,3 +353,15 @@ def test_a_recipe_that_is_kept(cli: Cli, tmp_path: Path) -> None:
     found = cli.json("compose", "--recipe", recipe, "--orphan", "mesa")
     assert found["base"] == cli("rev-parse", "mesa").strip()
     assert json.loads(json.dumps(found))["conflicts"] == []
+
+
+def test_inputs_that_are_not_there_have_a_hint(empty_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    empty_cli("init")
+    empty_cli("commit", "-b", "os", tmp_path / "tree")
+    for option in ("--dir", "--deb", "--rpm", "--recipe"):
+        done = empty_cli.run("compose", "-b", "mine", "os", f"{option}={tmp_path}/none")
+        assert "No such file" in complaint(done)
+        assert b"ostreefs: hint: " in done.stderr, option
+    done = empty_cli.run("compose", "-b", "mine", "os", f"--recipe={tmp_path}")
+    assert b"ostreefs: hint: " in done.stderr

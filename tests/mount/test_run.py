@@ -358,6 +358,7 @@ def test_commands_that_cannot_be_run(
     done = machine.verb("run", "main", "--", *words)
     assert done.returncode == status
     assert complaint(done).startswith(said)
+    assert b"ostreefs: hint: " in done.stderr
 
 
 @pytest.mark.parametrize(

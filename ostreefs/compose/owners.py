@@ -3,7 +3,7 @@
 
 Such a user is root in a sandbox in which nobody else is: all files are root's there, and chown(2)
 to anyone else fails. So a file that a command has changed says nothing about its owner, who is
-the one that the tree had before; what is new is root's.
+the one that the tree had before; what is new is root's, but for its group in a setgid directory.
 
 fuse-overlayfs(1) loses the setgid bit of a directory in which something is changed. That cannot be
 told from a command that takes just this bit away, so it stays. Likewise the upper directory has
@@ -20,6 +20,8 @@ import msgspec
 from ostreefs_store.layer import Layer
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from ostreefs_store.batch import Batch
     from ostreefs_store.index import Snapshot
     from ostreefs_store.model import Digest
@@ -48,6 +50,30 @@ def keep_owners(snapshot: Snapshot, batch: Batch, below: Digest, layer: Layer) -
                 pending.append((item, entry.digest))
             elif isinstance(item, bytes) and not entry.is_tree:
                 directory.entries[entry.name] = _with_owner(snapshot, batch, item, entry.digest)
+        if tree.mode & stat.S_ISGID:
+            before = {entry.name for entry in tree.entries}
+            _inherit_group(snapshot, batch, directory, tree.gid, before)
+
+
+def _inherit_group(
+    snapshot: Snapshot,
+    batch: Batch,
+    directory: Layer,
+    gid: int,
+    before: AbstractSet[bytes] = frozenset(),
+) -> None:
+    """Give new files in a setgid directory its group, and new directories the bit as well."""
+    for name, item in directory.entries.items():
+        if name in before:
+            continue
+        if isinstance(item, bytes):
+            file = batch.read_file(snapshot, item)
+            inherited = msgspec.structs.replace(file, gid=gid)
+            directory.entries[name] = batch.add_twin(snapshot, inherited, item)
+        elif isinstance(item, Layer) and item.head is not None:
+            mode = item.head.mode | stat.S_ISGID
+            item.head = msgspec.structs.replace(item.head, mode=mode, gid=gid)
+            _inherit_group(snapshot, batch, item, gid)
 
 
 def _with_owner(snapshot: Snapshot, batch: Batch, digest: Digest, before: Digest) -> Digest:

@@ -127,7 +127,8 @@ def test_owners_of_what_commands_change(builder: Builder) -> None:
     builder(
         *("compose", "-b", "mine", "base"),
         "--run=cd /owned; echo more >>grown; rm replaced; ln -s grown replaced; chmod 600 grown",
-        "--run=cd /owned; touch new shared/new; rmdir anew; mkdir anew; cat equal >new",
+        "--run=cd /owned/shared; touch new; mkdir d; touch d/x",
+        "--run=cd /owned; touch new; rmdir anew; mkdir anew; cat equal >new",
     )
     after = builder.ls("mine")
     theirs = {path for path, item in after.items() if (item["uid"], item["gid"]) == (7, 8)}
@@ -135,6 +136,9 @@ def test_owners_of_what_commands_change(builder: Builder) -> None:
     assert after["/owned/grown"]["mode"].endswith("0600")
     assert after["/owned/shared"]["mode"].endswith("2775")
     assert builder("cat", "mine", "/owned/grown", "/owned/new") == "a\nmore\na\n"
+    for name in ("shared/new", "shared/d", "shared/d/x"):
+        assert (after[f"/owned/{name}"]["uid"], after[f"/owned/{name}"]["gid"]) == (0, 8), name
+    assert after["/owned/shared/d"]["mode"].endswith("2755")
     assert {after[f"/owned/{name}"]["uid"] for name in ("new", "anew", "replaced")} == {0}
     builder("fsck")
 

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostreefs.bisect.algorithm import Found, Next, OnlySkipped, find_possible
+from ostreefs.bisect.judging import judged_of
 from ostreefs.bisect.report import (
     BisectionReport,
     Candidate,
@@ -16,7 +17,6 @@ from ostreefs.bisect.report import (
     PackageChanged,
     Verdict,
 )
-from ostreefs.bisect.session import judged_of
 from ostreefs_store.bisections import find_held, find_output
 from ostreefs_store.comparing.diff import diff_trees
 from ostreefs_store.comparing.diffstat import Stats

@@ -24,25 +24,17 @@ import msgspec
 from ostreefs.bisect.algorithm import (
     Decision,
     Found,
-    GoodIsNewer,
-    Judged,
     Next,
-    NoDifference,
     OnlySkipped,
-    Unrelated,
     decide,
-    find_candidates,
 )
 from ostreefs.bisect.errors import (
     AlreadyBisectingError,
     BisectChangedError,
     BisectError,
-    GoodIsNewerError,
-    MergeBaseIsBadError,
-    NoDifferenceError,
     NotBisectingError,
-    UnrelatedError,
 )
+from ostreefs.bisect.judging import find_needed, judged_of, raise_problem, with_current
 from ostreefs.bisect.ranges import Graph, read_graph, read_kinds
 from ostreefs.bisect.shown import Shown, remove_place
 from ostreefs.bisect.state import Mark, State, Word, decode_state, encode_state
@@ -168,7 +160,7 @@ class Session:
                     break
                 notes.append(f"skipped {damage.commit.hex()[:12]}: {damage.reason}")
                 pending = [damage]
-            new = _with_current(new, graph, decision)
+            new = with_current(new, graph, decision)
             self._save(repository, state, new, graph, outputs)
         new = msgspec.structs.replace(new, serial=state.serial + 1)
         return Step(new, decision, graph, tuple(notes))
@@ -240,7 +232,7 @@ class Session:
         decision = decide(
             graph.parents, judged, kinds, [n for d, n in graph.numbers.items() if d in asked]
         )
-        _raise_problem(decision, graph, state)
+        raise_problem(decision, graph, state)
         return graph, decision
 
     def read_history(self, snapshot: Snapshot, state: State) -> Graph:
@@ -274,7 +266,7 @@ class Session:
             for number, output in outputs.items():
                 put_output(transaction, self.name, number, output)
             held = set(find_held(transaction, self.name))
-            needed = _find_needed(new, graph)
+            needed = find_needed(new, graph)
             if not needed <= held:
                 put_held(transaction, self.name, sorted(held | needed))
 
@@ -292,30 +284,6 @@ class Session:
 def shown_of(repository: Path, state: State, prepare: Callable[[], None]) -> Shown:
     """The mount of a bisection."""
     return Shown(repository, Path(os.fsdecode(state.mount)), state.mount_options, prepare)
-
-
-def judged_of(state: State, graph: Graph) -> Judged:
-    """The verdicts as the algorithm takes them; commits that are gone do not count.
-
-    Of several bad commits the one counts last that leaves the fewest candidates. Raises
-    `BisectError` when no bad or no good commit is left.
-    """
-    numbers = graph.numbers
-
-    def of(word: Word) -> list[int]:
-        return [numbers[Digest(c)] for c in state.having(word) if Digest(c) in numbers]
-
-    bads, goods = of("bad"), of("good")
-    for found, term in zip((bads, goods), state.names, strict=True):
-        if not found:
-            raise BisectError(
-                f"no {term} commit is in the repository any more",
-                hint=f"name one that is there with 'ostreefs bisect {term} REV'",
-            )
-    bad = bads[-1]
-    if len(bads) > 1:
-        bad = min({bad, *set(bads).intersection(find_candidates(graph.parents, bad, goods))})
-    return Judged(bad, frozenset(goods), frozenset(of("skip")), frozenset(bads) - {bad})
 
 
 def _add_marks(state: State, verdicts: Sequence[Verdict], outputs: dict[int, bytes]) -> State:
@@ -340,18 +308,6 @@ def _add_marks(state: State, verdicts: Sequence[Verdict], outputs: dict[int, byt
     return msgspec.structs.replace(state, marks=tuple(marks))
 
 
-def _with_current(state: State, graph: Graph | None, decision: Decision | None) -> State:
-    current = None
-    is_merge_base = False
-    if graph is not None and isinstance(decision, Next):
-        current = graph.ids[decision.commit]
-        is_merge_base = decision.is_merge_base
-    was_shown = state.was_shown and current == state.current
-    return msgspec.structs.replace(
-        state, current=current, is_merge_base=is_merge_base, was_shown=was_shown
-    )
-
-
 def _find_damage(
     snapshot: Snapshot, graph: Graph | None, decision: Decision | None
 ) -> Verdict | None:
@@ -366,27 +322,3 @@ def _find_damage(
     except CorruptionError as error:
         return Verdict("skip", commit, str(error))
     return None
-
-
-def _find_needed(state: State, graph: Graph | None) -> set[Digest]:
-    """What must not be pruned: everything that was judged, and all that may be the answer."""
-    needed = {Digest(mark.commit) for mark in state.marks}
-    if graph is not None:
-        judged = judged_of(state, graph)
-        candidates = find_candidates(graph.parents, judged.bad, judged.goods)
-        needed.update(graph.ids[each] for each in candidates)
-    return needed
-
-
-def _raise_problem(decision: Decision, graph: Graph, state: State) -> None:
-    terms = state.names
-    match decision:
-        case GoodIsNewer(bad, goods, was_asked):
-            kind = MergeBaseIsBadError if was_asked else GoodIsNewerError
-            raise kind(graph.ids[bad], [graph.ids[good] for good in goods], terms)
-        case Unrelated(bad, good):
-            raise UnrelatedError(graph.ids[bad], graph.ids[good], terms)
-        case NoDifference(bad, good):
-            raise NoDifferenceError(graph.ids[bad], graph.ids[good], terms)
-        case _:
-            pass

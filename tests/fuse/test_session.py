@@ -16,7 +16,7 @@ import trio.testing
 from ostreefs.fuse.operations import Later, Operations
 from ostreefs.fuse.protocol import OPEN, READ, Opcode
 from ostreefs.fuse.requests import Requests
-from ostreefs.fuse.session import Kernel, Session
+from ostreefs.fuse.session import Kernel, Session, looks_before_sleep
 from ostreefs.fuse.tree import ROOT, Namespace
 from ostreefs_store.model import Digest
 from ostreefs_store.refs import resolve
@@ -344,3 +344,8 @@ async def test_what_was_prepared_is_not_shown_after_a_switch(
         assert parse_listed(second)[0] == (b"a%03d" % (position - 2), position + 1)
         assert struct.unpack_from("=QQ", second, 16) == (0, 0)
         assert await list_root(kernel, 4096) == [*DOTS, *(b"b%03d" % n for n in range(300))]
+
+
+def test_only_with_several_processors_the_loop_looks_before_it_sleeps() -> None:
+    assert looks_before_sleep(1) == 0
+    assert 0 < looks_before_sleep(2) == looks_before_sleep(64)
